@@ -1,1 +1,3 @@
 //! The plugin protocol.
+
+pub mod value;
