@@ -1,1 +1,25 @@
-//! Words.
+//! The words that the IntegraCI server and its clients share: ids, requests, responses, problem
+//! codes, and the catalogues (connector kinds, quota dimensions) that both sides are made from.
+//!
+//! Knows no HTTP, no SQL and no Terraform. Every shape here is the JSON of `/v1`, documented for
+//! people in `docs/openapi.json`. Secrets arrive in [`SecretText`], which cannot be printed or
+//! serialised; the one place that writes them into a request body is [`wire`].
+
+pub mod catalogue;
+pub mod connectors;
+pub mod ids;
+pub mod operations;
+pub mod page;
+pub mod problem;
+pub mod quotas;
+pub mod secret;
+pub mod slug;
+pub mod tenants;
+pub mod tokens;
+pub mod wire;
+
+pub use ids::{ConnectorId, IdError, OperationId, TenantId, TokenId};
+pub use page::{Page, PageQuery};
+pub use problem::{FieldProblem, Problem, ProblemCode};
+pub use secret::SecretText;
+pub use slug::Slug;

@@ -1,0 +1,135 @@
+//! The one place that writes secrets into a request body.
+//!
+//! The bytes are wiped when they are dropped; hand them to the connection and to nothing else.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use crate::SecretText;
+use crate::connectors::{ConnectorCreate, ConnectorUpdate, SecretComparison};
+
+impl ConnectorCreate {
+    /// The JSON body of `POST …/connectors`.
+    #[must_use]
+    pub fn to_body(&self) -> Zeroizing<Vec<u8>> {
+        let mut body = Body::new();
+        body.member("name", &self.name);
+        body.member("kind", &self.kind);
+        body.member("config", &self.config);
+        body.secrets(&self.secrets);
+        body.end()
+    }
+}
+
+impl ConnectorUpdate {
+    /// The JSON body of `PATCH …/connectors/{id}`.
+    #[must_use]
+    pub fn to_body(&self) -> Zeroizing<Vec<u8>> {
+        let mut body = Body::new();
+        if let Some(name) = &self.name {
+            body.member("name", name);
+        }
+        if let Some(config) = &self.config {
+            body.member::<Map<String, Value>>("config", config);
+        }
+        if let Some(secrets) = &self.secrets {
+            body.secrets(secrets);
+        }
+        body.end()
+    }
+}
+
+impl SecretComparison {
+    /// The JSON body of `POST …/connectors/{id}/secret-comparisons`.
+    #[must_use]
+    pub fn to_body(&self) -> Zeroizing<Vec<u8>> {
+        let mut body = Body::new();
+        body.secrets(&self.secrets);
+        body.end()
+    }
+}
+
+/// The most that JSON's escaping can add: one byte becomes `\u00XX`.
+const ESCAPE_FACTOR: usize = 6;
+
+/// A JSON object under construction. Its buffer is made large enough before a secret is written, so
+/// that no part of a secret stays behind in memory that a growing buffer gave back.
+struct Body(Zeroizing<Vec<u8>>);
+
+impl Body {
+    fn new() -> Self {
+        Self(Zeroizing::new(b"{".to_vec()))
+    }
+
+    fn member<T: serde::Serialize + ?Sized>(&mut self, name: &str, value: &T) {
+        let value = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
+        self.key(name);
+        self.0.extend_from_slice(value.as_bytes());
+    }
+
+    fn key(&mut self, name: &str) {
+        if self.0.len() > 1 && !self.0.ends_with(b"{") {
+            self.0.push(b',');
+        }
+        write_string(&mut self.0, name);
+        self.0.push(b':');
+    }
+
+    fn secrets(&mut self, secrets: &BTreeMap<String, SecretText>) {
+        let room: usize =
+            secrets.iter().map(|(name, value)| (name.len() + value.expose().len()) * ESCAPE_FACTOR + 8).sum();
+        let mut grown = Zeroizing::new(Vec::with_capacity(self.0.len() + room + 32));
+        grown.extend_from_slice(&self.0);
+        self.0 = grown;
+        self.key("secrets");
+        self.0.push(b'{');
+        for (name, value) in secrets {
+            self.key(name);
+            write_string(&mut self.0, value.expose());
+        }
+        self.0.push(b'}');
+    }
+
+    fn end(mut self) -> Zeroizing<Vec<u8>> {
+        self.0.push(b'}');
+        self.0
+    }
+}
+
+/// Writes a JSON string straight into the buffer, leaving no copy elsewhere.
+fn write_string(out: &mut Vec<u8>, text: &str) {
+    // Writing text into a Vec cannot fail.
+    let _ = serde_json::to_writer(&mut *out, text);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_is_what_the_server_reads() {
+        let create = ConnectorCreate {
+            name: "hook".into(),
+            kind: "webhook".into(),
+            config: serde_json::from_str(r#"{"url":"https://x.example"}"#).unwrap(),
+            secrets: BTreeMap::from([
+                ("hmac_key".to_owned(), SecretText::new("a\"b\n\u{1}é".into())),
+                ("other".to_owned(), SecretText::new("2".into())),
+            ]),
+        };
+        let read: ConnectorCreate = serde_json::from_slice(&create.to_body()).unwrap();
+        assert_eq!(read.name, "hook");
+        assert_eq!(read.config, create.config);
+        assert_eq!(read.secrets["hmac_key"].expose(), "a\"b\n\u{1}é");
+        assert_eq!(read.secrets["other"].expose(), "2");
+    }
+
+    #[test]
+    fn an_update_without_secrets_names_none() {
+        let update = ConnectorUpdate { name: Some("x".into()), ..ConnectorUpdate::default() };
+        assert_eq!(&update.to_body()[..], br#"{"name":"x"}"#);
+        assert_eq!(&ConnectorUpdate::default().to_body()[..], b"{}");
+    }
+}
