@@ -1,2 +1,2 @@
-//! Server.
+//! The binary.
 fn main() {}
