@@ -1,0 +1,1 @@
+//! Faults in a schema itself, found when the server starts.

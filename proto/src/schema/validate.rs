@@ -1,0 +1,1 @@
+//! Checks of a configuration that every resource gets without asking.
