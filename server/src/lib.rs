@@ -3,4 +3,5 @@
 //! Arrows go one way: `http` → a capability (`tenants`, `connectors`, `quotas`, `accounts`) → `store`
 //! or `saga` → `isolation`. Nothing points back.
 
+pub mod saga;
 pub mod store;
