@@ -69,6 +69,9 @@ impl Dynamic {
     /// compares types as well: where `value` shows its type it is returned as it is, and otherwise
     /// as [`Dynamic::Typed`].
     pub fn typed(ty: Type, value: Dynamic) -> Self {
+        if ty == Type::Dynamic {
+            return value;
+        }
         let value = value.into_untyped();
         if value.implied_type().is_ok_and(|implied| implied == ty) {
             value

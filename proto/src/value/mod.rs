@@ -12,13 +12,17 @@
 //! Every value may be a secret: errors carry a path and never a value, and `Debug` of a
 //! [`Dynamic`] shows its shape only.
 
+mod decode;
 mod dynamic;
+mod encode;
 mod error;
 mod fields;
 mod json;
 mod msgpack;
 mod number;
 mod set;
+#[cfg(test)]
+mod tests;
 mod types;
 mod unknown;
 

@@ -140,7 +140,10 @@ impl Number {
 
     /// The number, if it is whole, not negative, and fits.
     pub fn to_u64(&self) -> Option<u64> {
-        self.to_i128()?.try_into().ok()
+        match &self.0 {
+            Repr::Int(value) => (*value).try_into().ok(),
+            Repr::Text(_) => self.to_i128()?.try_into().ok(),
+        }
     }
 
     fn to_i128(&self) -> Option<i128> {
@@ -163,6 +166,19 @@ impl Number {
         // No float has more significant digits than the smallest ones' 767.
         let short = self.with_parts(|parts| parts.len() <= 767);
         (short && Self::from_f64(nearest)? == *self).then_some(nearest)
+    }
+
+    /// Whether the number has no fraction, however it is written.
+    pub fn is_whole(&self) -> bool {
+        self.with_parts(|parts| parts.point >= signed(parts.len()))
+    }
+
+    /// What the number takes beside its own place.
+    pub(super) fn heap_bytes(&self) -> usize {
+        match &self.0 {
+            Repr::Int(_) => 0,
+            Repr::Text(text) => text.len(),
+        }
     }
 
     fn with_text<T>(&self, read: impl FnOnce(&str) -> T) -> T {

@@ -112,6 +112,21 @@ impl Type {
         out
     }
 
+    /// What an error calls it.
+    pub(super) fn with_article(&self) -> &'static str {
+        match self {
+            Self::Bool => "a bool",
+            Self::Number => "a number",
+            Self::String => "a string",
+            Self::Dynamic => "a value",
+            Self::List(_) => "a list",
+            Self::Set(_) => "a set",
+            Self::Map(_) => "a map",
+            Self::Object(_) => "an object",
+            Self::Tuple(_) => "a tuple",
+        }
+    }
+
     pub(super) fn write_json(&self, out: &mut String) {
         let of = |out: &mut String, kind: &str, element: &Self| {
             out.push_str(kind);

@@ -1,6 +1,8 @@
 //! What is known of an unknown value.
 
-use super::Number;
+use std::fmt;
+
+use super::{Number, Type};
 
 /// What is promised of a value that is not known yet: that it will not be null, how its text
 /// begins, between which bounds it lies.
@@ -40,6 +42,21 @@ impl Refinements {
 
     pub(super) fn promises(&self) -> Option<&Promises> {
         self.0.as_deref()
+    }
+
+    /// Those that can be true of a value of that type; nothing is promised of a value whose type
+    /// is itself not known yet.
+    pub(super) fn fitting(self, ty: &Type) -> Self {
+        let Some(promises) = self.0 else { return self };
+        let Promises { not_null, prefix, number_min, number_max, length_min, length_max } = *promises;
+        let basic = Promises { not_null, ..Promises::default() };
+        Self::from_promises(match ty {
+            Type::Dynamic => Promises::default(),
+            Type::String => Promises { prefix, ..basic },
+            Type::Number => Promises { number_min, number_max, ..basic },
+            Type::List(_) | Type::Set(_) | Type::Map(_) => Promises { length_min, length_max, ..basic },
+            Type::Bool | Type::Object(_) | Type::Tuple(_) => basic,
+        })
     }
 
     fn with(mut self, change: impl FnOnce(&mut Promises)) -> Self {
@@ -90,5 +107,12 @@ impl Refinements {
             Some(promises) => (promises.length_min, promises.length_max),
             None => (None, None),
         }
+    }
+}
+
+/// Says what kind of promises there are, not their limits: those are parts of the value.
+impl fmt::Debug for Refinements {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refinements").field("not_null", &self.is_not_null()).finish_non_exhaustive()
     }
 }
