@@ -1,0 +1,204 @@
+//! The other end of a connector: a webhook receiver and a container registry, as strict as the
+//! real ones, on a free port of this machine. Tests and the demo verify connectors against it.
+//!
+//! - `POST /webhooks/NAME` takes messages signed by the Standard Webhooks rules (see [`webhooks`]).
+//! - `/v2/…` and `/token` are an OCI distribution registry with bearer authentication (see
+//!   [`registry`]).
+//!
+//! What it knows and how it behaves is set through [`FarSide`] by the process that runs it; over
+//! HTTP it can only be used, not changed. It may also misbehave on request: [`Behaviour`].
+
+mod registry;
+mod webhooks;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
+use secrecy::SecretString;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::Error;
+
+pub use webhooks::Delivery;
+
+/// How the far side answers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Behaviour {
+    /// As it should.
+    #[default]
+    Normal,
+    /// 503 to everything, with `Retry-After: 1`.
+    Down,
+    /// As it should, after this long.
+    Slow(Duration),
+    /// 307 to another address, whatever was asked for.
+    Redirect(String),
+    /// 400 to everything, with the credentials and the body of the request in the answer, as
+    /// careless services do.
+    EchoesCredential,
+}
+
+/// A request that came in, without its credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// `GET`, `POST` …
+    pub method: String,
+    /// The path, without the query.
+    pub path: String,
+    /// What was answered.
+    pub status: u16,
+}
+
+/// A far side that runs until it is dropped.
+#[derive(Debug)]
+pub struct FarSide {
+    url: String,
+    shared: Shared,
+    server: JoinHandle<()>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Shared(Arc<Mutex<Inner>>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    url: String,
+    behaviour: Behaviour,
+    seen: Vec<Seen>,
+    webhooks: webhooks::Webhooks,
+    registry: registry::Registry,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FarSide {
+    /// Starts on a free port of the loopback address.
+    ///
+    /// # Errors
+    /// When there is no port to listen on.
+    pub async fn start() -> Result<Self, Error> {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    /// Starts on an address of the caller's choice.
+    ///
+    /// # Errors
+    /// When it cannot listen there.
+    pub async fn start_at(address: SocketAddr) -> Result<Self, Error> {
+        let listening = || Error::io(format!("listening on {address}"));
+        let listener = TcpListener::bind(address).await.map_err(listening())?;
+        let url = format!("http://{}", listener.local_addr().map_err(listening())?);
+        let shared = Shared::default();
+        shared.lock().url.clone_from(&url);
+        let app = Router::new()
+            .merge(webhooks::routes())
+            .merge(registry::routes())
+            .layer(middleware::from_fn_with_state(shared.clone(), behave))
+            .layer(DefaultBodyLimit::max(1024 * 1024))
+            .with_state(shared.clone());
+        // Ends only when it is aborted.
+        let server = tokio::spawn(async move { drop(axum::serve(listener, app).await) });
+        Ok(Self { url, shared, server })
+    }
+
+    /// `http://ADDRESS:PORT`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The address of one webhook.
+    #[must_use]
+    pub fn webhook_url(&self, name: &str) -> String {
+        format!("{}/webhooks/{name}", self.url)
+    }
+
+    /// Makes a webhook take messages signed with this key, and no longer with an earlier one.
+    /// `whsec_…` is the base64 of the key; anything else is the key itself.
+    pub fn webhook_key(&self, name: &str, key: SecretString) {
+        self.shared.lock().webhooks.key(name, key);
+    }
+
+    /// What a webhook has taken, in order.
+    #[must_use]
+    pub fn deliveries(&self, name: &str) -> Vec<Delivery> {
+        self.shared.lock().webhooks.deliveries(name)
+    }
+
+    /// Lets a user of the registry in with this password, and no longer with an earlier one.
+    /// Tokens already given out end.
+    pub fn registry_user(&self, user: &str, password: SecretString) {
+        self.shared.lock().registry.user(user, Some(password));
+    }
+
+    /// Lets a user of the registry in no longer.
+    pub fn registry_user_remove(&self, user: &str) {
+        self.shared.lock().registry.user(user, None);
+    }
+
+    /// Puts a repository with these tags into the registry.
+    pub fn registry_repository(&self, name: &str, tags: Vec<String>) {
+        self.shared.lock().registry.repository(name, tags);
+    }
+
+    /// Behaves so from now on.
+    pub fn behave(&self, behaviour: Behaviour) {
+        self.shared.lock().behaviour = behaviour;
+    }
+
+    /// Every request that has been answered, in order.
+    #[must_use]
+    pub fn seen(&self) -> Vec<Seen> {
+        self.shared.lock().seen.clone()
+    }
+}
+
+impl Drop for FarSide {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+/// Applies the behaviour, and notes what was answered.
+async fn behave(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let method = request.method().to_string();
+    let path = request.uri().path().to_owned();
+    let behaviour = shared.lock().behaviour.clone();
+    let response = match behaviour {
+        Behaviour::Normal => next.run(request).await,
+        Behaviour::Slow(pause) => {
+            tokio::time::sleep(pause).await;
+            next.run(request).await
+        }
+        Behaviour::Down => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")]).into_response(),
+        Behaviour::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response(),
+        Behaviour::EchoesCredential => echo(request).await,
+    };
+    shared.lock().seen.push(Seen { method, path, status: response.status().as_u16() });
+    response
+}
+
+async fn echo(request: Request<Body>) -> Response {
+    let mut said = String::from("bad request: ");
+    for (name, value) in request.headers() {
+        said.push_str(&format!("{name}: {}; ", String::from_utf8_lossy(value.as_bytes())));
+    }
+    if let Some((user, password)) = registry::basic(request.headers()) {
+        said.push_str(&format!("user {user}, password {password}; "));
+    }
+    let body = axum::body::to_bytes(request.into_body(), 1024 * 1024).await.unwrap_or_default();
+    said.push_str(&String::from_utf8_lossy(&body));
+    (StatusCode::BAD_REQUEST, said).into_response()
+}

@@ -1,0 +1,35 @@
+//! How each system is configured, started and waited for; one file each.
+
+mod openbao;
+mod postgres;
+
+use std::path::PathBuf;
+
+use crate::data_dir::SystemDir;
+use crate::process::Service;
+use crate::{Endpoints, Error, System};
+
+/// What a system is started with.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// The directory in the cache that its programs are in.
+    pub(crate) programs: PathBuf,
+    /// Where its data, secrets and logs are.
+    pub(crate) dir: SystemDir,
+    /// Whether the data need not survive a crash of the machine.
+    pub(crate) throwaway: bool,
+}
+
+/// Starts a system and returns when it is ready, with its endpoint among otherwise empty ones.
+pub(crate) async fn start(system: System, start: &Start) -> Result<(Service, Endpoints), Error> {
+    match system {
+        System::Postgres => postgres::start(start).await,
+        System::OpenBao => openbao::start(start).await,
+        System::Nats | System::Keycloak | System::Kubernetes => Err(Error::NotStarted { system }),
+    }
+}
+
+/// A client for talking to a system on this machine: no proxy, and nothing that waits for ever.
+pub(crate) fn local_client() -> reqwest::ClientBuilder {
+    reqwest::Client::builder().no_proxy().timeout(std::time::Duration::from_secs(10))
+}
