@@ -1,0 +1,380 @@
+//! Calls to far sides: the one HTTP client for every address that a tenant gives us.
+//!
+//! It connects only to addresses that the configuration allows. A name is judged by what it resolved
+//! to, and those very addresses are the ones connected to, so a name that changes its mind between
+//! check and connection gains nothing; so is each redirect. Time, size and redirects are bounded, TLS
+//! is verified, no proxy is taken from the environment, and no connection is kept for the next call.
+//!
+//! Knows nothing of connectors. No error carries the far side's text: it may echo a secret.
+
+mod addresses;
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use ipnet::IpNet;
+use reqwest::dns::{Name, Resolve, Resolving};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+use tracing::Instrument as _;
+use url::Url;
+use zeroize::Zeroizing;
+
+use self::addresses::Addresses;
+
+/// How many redirects are followed: one to another host, one to add a slash, and one to spare.
+const REDIRECTS_MAX: usize = 3;
+
+const USER_AGENT: &str = concat!("integraci-server/", env!("CARGO_PKG_VERSION"));
+
+/// What calls to far sides may do.
+#[derive(Debug, Clone)]
+pub struct OutboundConfig {
+    /// Addresses that may be called although they are not public unicast.
+    pub allow: Vec<IpNet>,
+    /// Whether `http://` may be called as well as `https://`.
+    pub allow_http: bool,
+    /// The longest that one call may take, redirects and body included.
+    pub timeout: Duration,
+    /// The largest answer that is read.
+    pub max_body_bytes: usize,
+    /// A PEM file with certificate authorities to trust besides the machine's own.
+    pub ca_certificate: Option<PathBuf>,
+}
+
+/// Finds the addresses of a name.
+#[async_trait]
+pub trait Lookup: Send + Sync {
+    /// The addresses of a name, in the order to try them; an error or none when there are none.
+    async fn lookup(&self, name: &str) -> std::io::Result<Vec<IpAddr>>;
+}
+
+/// The machine's own resolver.
+#[derive(Debug, Clone, Copy)]
+pub struct SystemLookup;
+
+#[async_trait]
+impl Lookup for SystemLookup {
+    async fn lookup(&self, name: &str) -> std::io::Result<Vec<IpAddr>> {
+        Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect())
+    }
+}
+
+/// The client. Cheap to clone.
+#[derive(Clone)]
+pub struct Outbound(Arc<Inner>);
+
+struct Inner {
+    http: reqwest::Client,
+    addresses: Addresses,
+    allow_http: bool,
+    timeout: Duration,
+    max_body_bytes: usize,
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound").field("addresses", &self.0.addresses).finish_non_exhaustive()
+    }
+}
+
+/// Why a client cannot be made of a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum OutboundSetupError {
+    /// The CA file cannot be read.
+    #[error("the CA certificate file for outbound calls cannot be read")]
+    CaUnreadable(#[source] std::io::Error),
+    /// The CA file holds no certificates.
+    #[error("the CA certificate file for outbound calls holds no usable PEM certificate")]
+    CaInvalid,
+    /// TLS could not be set up.
+    #[error("the HTTP client for outbound calls cannot be set up; has this machine trusted CA certificates?")]
+    Setup,
+}
+
+/// Why a call has no answer. Fixed words, for people too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OutboundError {
+    /// Neither `https` nor, where allowed, `http`.
+    #[error("only https:// may be called")]
+    SchemeNotAllowed,
+    /// User name or password in the URL.
+    #[error("a URL with credentials in it is not called")]
+    CredentialsInUrl,
+    /// Loopback, private, link-local and the like, and not allowed by the configuration.
+    #[error("it has an address that this server may not call")]
+    AddressNotAllowed,
+    /// No address for the name.
+    #[error("its name cannot be resolved")]
+    Unresolved,
+    /// No connection.
+    #[error("it cannot be connected to")]
+    Unreachable,
+    /// The certificate is not trusted, or TLS could not be agreed on.
+    #[error("its TLS certificate is not trusted, or it does not speak TLS")]
+    Tls,
+    /// No whole answer in time.
+    #[error("it did not answer in time")]
+    Timeout,
+    /// The connection ended early, or what came is not HTTP.
+    #[error("its answer broke off or is not HTTP")]
+    Broken,
+    /// The answer is over the limit.
+    #[error("its answer is too large")]
+    TooLarge,
+    /// Redirects without end.
+    #[error("it redirects too often")]
+    TooManyRedirects,
+}
+
+/// A call to make.
+pub struct Request {
+    method: Method,
+    url: Url,
+    headers: HeaderMap,
+    authorization: Option<HeaderValue>,
+    body: Option<Bytes>,
+}
+
+impl Request {
+    /// Reads; redirects are followed.
+    #[must_use]
+    pub fn get(url: Url) -> Self {
+        Self { method: Method::GET, url, headers: HeaderMap::new(), authorization: None, body: None }
+    }
+
+    /// Sends a body; a redirect is an answer, since what was sent is meant for this address alone.
+    #[must_use]
+    pub fn post(url: Url, body: Bytes) -> Self {
+        Self { method: Method::POST, body: Some(body), ..Self::get(url) }
+    }
+
+    /// With a header that is no secret.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: HeaderValue) -> Self {
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// With credentials, which are sent to this origin alone and not to where it redirects.
+    #[must_use]
+    pub fn authorization(mut self, mut value: HeaderValue) -> Self {
+        value.set_sensitive(true);
+        self.authorization = Some(value);
+        self
+    }
+}
+
+/// What the far side answered, whatever its status. Body and headers may echo a secret: judge by them,
+/// and pass nothing of them on. The `Debug` shows neither.
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, whole.
+    pub body: Zeroizing<Vec<u8>>,
+    /// Where it came from, after redirects.
+    pub url: Url,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+impl Answer {
+    /// How long the far side asks to be left alone: `Retry-After` in seconds or as a date.
+    #[must_use]
+    pub fn retry_after(&self, now: OffsetDateTime) -> Option<Duration> {
+        let value = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        if let Ok(seconds) = value.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let at = OffsetDateTime::parse(value, &Rfc2822).ok()?;
+        Some(Duration::try_from(at - now).unwrap_or_default())
+    }
+}
+
+/// Resolves names to allowed addresses alone, for the connections of the client.
+struct CheckedResolver {
+    lookup: Arc<dyn Lookup>,
+    addresses: Addresses,
+}
+
+impl Resolve for CheckedResolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (lookup, addresses) = (Arc::clone(&self.lookup), self.addresses.clone());
+        Box::pin(async move {
+            let found = lookup.lookup(name.as_str()).await.unwrap_or_default();
+            if found.is_empty() {
+                return Err(OutboundError::Unresolved.into());
+            }
+            let allowed: Vec<_> = found.into_iter().filter(|&address| addresses.allowed(address)).collect();
+            if allowed.is_empty() {
+                return Err(OutboundError::AddressNotAllowed.into());
+            }
+            // Port 0 stands for the URL's own.
+            let sockets = allowed.into_iter().map(|address| SocketAddr::new(address, 0));
+            Ok(Box::new(sockets) as Box<dyn Iterator<Item = SocketAddr> + Send>)
+        })
+    }
+}
+
+impl Outbound {
+    /// A client by its configuration. Reads the CA file; connects to nothing.
+    ///
+    /// # Errors
+    /// The configuration cannot be used; says which part.
+    pub fn new(config: &OutboundConfig) -> Result<Self, OutboundSetupError> {
+        Self::with_lookup(config, Arc::new(SystemLookup))
+    }
+
+    /// The same with another way to find a name's addresses, which are checked like any.
+    ///
+    /// # Errors
+    /// The configuration cannot be used; says which part.
+    pub fn with_lookup(config: &OutboundConfig, lookup: Arc<dyn Lookup>) -> Result<Self, OutboundSetupError> {
+        let addresses = Addresses { allow: config.allow.clone() };
+        let mut builder = reqwest::Client::builder()
+            .user_agent(USER_AGENT)
+            .dns_resolver(CheckedResolver { lookup, addresses: addresses.clone() })
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .http1_only()
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
+            .pool_max_idle_per_host(0);
+        if let Some(path) = &config.ca_certificate {
+            let pem = std::fs::read(path).map_err(OutboundSetupError::CaUnreadable)?;
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+                .ok()
+                .filter(|certificates| !certificates.is_empty())
+                .ok_or(OutboundSetupError::CaInvalid)?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        Ok(Self(Arc::new(Inner {
+            http: builder.build().map_err(|_| OutboundSetupError::Setup)?,
+            addresses,
+            allow_http: config.allow_http,
+            timeout: config.timeout,
+            max_body_bytes: config.max_body_bytes,
+        })))
+    }
+
+    /// Makes a call, following the redirects of a GET. An answer of any status is an answer.
+    ///
+    /// # Errors
+    /// There is no answer; says why in fixed words.
+    pub async fn send(&self, request: Request) -> Result<Answer, OutboundError> {
+        let span = tracing::debug_span!("outbound_call", method = request.method.as_str());
+        let answered = tokio::time::timeout(self.0.timeout, self.follow(request).instrument(span)).await;
+        answered.unwrap_or(Err(OutboundError::Timeout))
+    }
+
+    async fn follow(&self, request: Request) -> Result<Answer, OutboundError> {
+        let Request { method, mut url, headers, mut authorization, body } = request;
+        for _ in 0..=REDIRECTS_MAX {
+            self.check(&url)?;
+            let mut call = self.0.http.request(method.clone(), url.clone()).headers(headers.clone());
+            if let Some(value) = &authorization {
+                call = call.header(AUTHORIZATION, value.clone());
+            }
+            if let Some(body) = &body {
+                call = call.body(body.clone());
+            }
+            let response = call.send().await.map_err(|failed| class_of(&failed))?;
+            match redirect(&method, &url, &response)? {
+                Some(next) => {
+                    if next.origin() != url.origin() {
+                        authorization = None;
+                    }
+                    url = next;
+                }
+                None => return self.read(url, response).await,
+            }
+        }
+        Err(OutboundError::TooManyRedirects)
+    }
+
+    fn check(&self, url: &Url) -> Result<(), OutboundError> {
+        match url.scheme() {
+            "https" => {}
+            "http" if self.0.allow_http => {}
+            _ => return Err(OutboundError::SchemeNotAllowed),
+        }
+        // The client would send them as Basic credentials.
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(OutboundError::CredentialsInUrl);
+        }
+        if self.0.addresses.host_allowed(url) { Ok(()) } else { Err(OutboundError::AddressNotAllowed) }
+    }
+
+    async fn read(&self, url: Url, mut response: Response) -> Result<Answer, OutboundError> {
+        let mut body = Zeroizing::new(Vec::new());
+        while let Some(chunk) = response.chunk().await.map_err(|failed| class_of(&failed))? {
+            if body.len() + chunk.len() > self.0.max_body_bytes {
+                return Err(OutboundError::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let headers = std::mem::take(response.headers_mut());
+        Ok(Answer { status: response.status(), headers, body, url })
+    }
+}
+
+/// Where an answer redirects to, if it is one to follow.
+fn redirect(method: &Method, from: &Url, response: &Response) -> Result<Option<Url>, OutboundError> {
+    let follows = *method == Method::GET
+        && matches!(
+            response.status(),
+            StatusCode::MOVED_PERMANENTLY
+                | StatusCode::FOUND
+                | StatusCode::SEE_OTHER
+                | StatusCode::TEMPORARY_REDIRECT
+                | StatusCode::PERMANENT_REDIRECT
+        );
+    match response.headers().get(LOCATION) {
+        Some(location) if follows => location
+            .to_str()
+            .ok()
+            .and_then(|location| from.join(location).ok())
+            .map(Some)
+            .ok_or(OutboundError::Broken),
+        _ => Ok(None),
+    }
+}
+
+/// Finds the class by the types in the chain of causes, never by text.
+fn class_of(failed: &reqwest::Error) -> OutboundError {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(failed);
+    while let Some(error) = cause {
+        if let Some(&known) = error.downcast_ref::<OutboundError>() {
+            return known;
+        }
+        if error.is::<rustls::Error>() {
+            return OutboundError::Tls;
+        }
+        // An I/O error hides what it wraps from `source`.
+        if let Some(io) = error.downcast_ref::<std::io::Error>()
+            && let Some(inner) = io.get_ref()
+            && inner.is::<rustls::Error>()
+        {
+            return OutboundError::Tls;
+        }
+        cause = error.source();
+    }
+    if failed.is_connect() { OutboundError::Unreachable } else { OutboundError::Broken }
+}

@@ -1,0 +1,313 @@
+//! Container registries: the OCI distribution API (1.1), and the token protocol of its challenge.
+//!
+//! `GET /v2/` without credentials tells how to log in: `Basic`, or `Bearer` with the `realm` of a
+//! token service that takes the password and gives a token. A named repository is then read by its
+//! list of tags. Credentials go to the registry's own origin, and to the realm that it names from that
+//! origin; a registry that redirects elsewhere is refused rather than followed with them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http_auth::ChallengeRef;
+use integraci_api::SecretText;
+use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use serde::Deserialize;
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::{FarSide, URL_POINTER, VerifyError};
+use crate::connectors::outbound::{Answer, Request};
+
+const REGISTRY: &str = "the registry";
+const TOKEN_SERVICE: &str = "the registry's token service";
+
+pub(super) async fn verify(far_side: &FarSide<'_>) -> Result<(), VerifyError> {
+    let repository = far_side.text("repository").map(repository_checked).transpose()?;
+    let registry = Registry { far_side, base: far_side.url()?, login: Login::of(far_side)?, repository };
+    let authorization = registry.log_in().await?;
+    registry.read_api(&authorization).await?;
+    registry.read_repository(&authorization).await
+}
+
+/// How the connector logs in.
+enum Login<'a> {
+    Password { username: &'a str, password: &'a SecretText },
+    Token(&'a SecretText),
+}
+
+impl<'a> Login<'a> {
+    fn of(far_side: &'a FarSide<'_>) -> Result<Self, VerifyError> {
+        const USERNAME: &str = "/config/username";
+        let secrets = far_side.subject.secrets;
+        match (secrets.get("password"), secrets.get("token")) {
+            (None, Some(token)) => Ok(Self::Token(token)),
+            (Some(password), None) => match far_side.text("username") {
+                None => Err(VerifyError::refused(USERNAME, "`username` is required with a password")),
+                Some(name) if name.contains(':') => {
+                    Err(VerifyError::refused(USERNAME, "a user name must not have a colon in it"))
+                }
+                Some(username) => Ok(Self::Password { username, password }),
+            },
+            _ => Err(VerifyError::refused("/secrets", "give exactly one of `password`, `token`")),
+        }
+    }
+
+    const fn pointer(&self) -> &'static str {
+        match self {
+            Self::Password { .. } => "/secrets/password",
+            Self::Token(_) => "/secrets/token",
+        }
+    }
+}
+
+struct Registry<'a> {
+    far_side: &'a FarSide<'a>,
+    base: Url,
+    login: Login<'a>,
+    repository: Option<&'a str>,
+}
+
+/// How a registry wants to be logged in to.
+#[derive(Debug, PartialEq, Eq)]
+enum Challenge {
+    Basic,
+    Bearer { realm: String, service: Option<String>, scope: Option<String> },
+}
+
+/// What a token service answers; the two names are the same thing.
+#[derive(Deserialize)]
+struct Token {
+    token: Option<SecretText>,
+    access_token: Option<SecretText>,
+}
+
+impl Registry<'_> {
+    /// What to send as `Authorization`.
+    async fn log_in(&self) -> Result<HeaderValue, VerifyError> {
+        let (username, password) = match self.login {
+            Login::Token(token) => return self.bearer(token),
+            Login::Password { username, password } => (username, password),
+        };
+        let basic = self.basic(username, password)?;
+        let answer = self.far_side.send(REGISTRY, Request::get(self.endpoint(&[""]))).await?;
+        match answer.status.as_u16() {
+            // Open to everyone; whether it takes the password is seen when it is sent.
+            200 => Ok(basic),
+            401 if answer.url.origin() != self.base.origin() => Err(VerifyError::refused(
+                URL_POINTER,
+                format!("{REGISTRY} redirects to another host; give the address that it redirects to"),
+            )),
+            401 => match challenge(&answer.headers) {
+                Some(Challenge::Basic) => Ok(basic),
+                Some(Challenge::Bearer { realm, service, scope }) => {
+                    self.token(&realm, service, scope, basic).await
+                }
+                None => Err(VerifyError::refused(
+                    URL_POINTER,
+                    format!("{REGISTRY} asks for neither a Basic nor a Bearer login"),
+                )),
+            },
+            _ => Err(self.declined(REGISTRY, &answer)),
+        }
+    }
+
+    /// Trades the password for a token, as the challenge says.
+    async fn token(
+        &self,
+        realm: &str,
+        service: Option<String>,
+        scope: Option<String>,
+        basic: HeaderValue,
+    ) -> Result<HeaderValue, VerifyError> {
+        let no_token = || VerifyError::refused(URL_POINTER, format!("{TOKEN_SERVICE} gives no token"));
+        let mut url = Url::parse(realm).map_err(|_| no_token())?;
+        let wanted = self.repository.map(|name| format!("repository:{name}:pull")).or(scope);
+        for (name, value) in [("service", service), ("scope", wanted)] {
+            if let Some(value) = value {
+                url.query_pairs_mut().append_pair(name, &value);
+            }
+        }
+        let answer = self.far_side.send(TOKEN_SERVICE, Request::get(url).authorization(basic)).await?;
+        match answer.status.as_u16() {
+            200 => {
+                let given: Token = serde_json::from_slice(&answer.body).map_err(|_| no_token())?;
+                let token = given.token.or(given.access_token).ok_or_else(no_token)?;
+                bearer(&token).ok_or_else(no_token)
+            }
+            status @ (401 | 403) => Err(self.secret_refused(TOKEN_SERVICE, status)),
+            _ => Err(self.declined(TOKEN_SERVICE, &answer)),
+        }
+    }
+
+    async fn read_api(&self, authorization: &HeaderValue) -> Result<(), VerifyError> {
+        let request = Request::get(self.endpoint(&[""])).authorization(authorization.clone());
+        let answer = self.far_side.send(REGISTRY, request).await?;
+        match answer.status.as_u16() {
+            200 => Ok(()),
+            status @ (401 | 403) => Err(self.secret_refused(REGISTRY, status)),
+            _ => Err(self.declined(REGISTRY, &answer)),
+        }
+    }
+
+    async fn read_repository(&self, authorization: &HeaderValue) -> Result<(), VerifyError> {
+        let Some(repository) = self.repository else {
+            return Ok(());
+        };
+        let path: Vec<_> = repository.split('/').chain(["tags", "list"]).collect();
+        let mut url = self.endpoint(&path);
+        url.set_query(Some("n=1"));
+        let request = Request::get(url).authorization(authorization.clone());
+        let answer = self.far_side.send(REGISTRY, request).await?;
+        match answer.status.as_u16() {
+            200 => Ok(()),
+            404 => Err(VerifyError::refused(
+                "/config/repository",
+                format!("{REGISTRY} has no such repository, or does not show it to this login"),
+            )),
+            status @ (401 | 403) => Err(VerifyError::refused(
+                self.login.pointer(),
+                format!(
+                    "{REGISTRY} takes the login but does not let it read the repository (status {status})"
+                ),
+            )),
+            _ => Err(self.declined(REGISTRY, &answer)),
+        }
+    }
+
+    /// An address below `/v2/`.
+    fn endpoint(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        url.set_query(None);
+        // An `http(s)` URL always has a path.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push("v2").extend(path);
+        }
+        url
+    }
+
+    fn basic(&self, username: &str, password: &SecretText) -> Result<HeaderValue, VerifyError> {
+        let pair = Zeroizing::new(format!("{username}:{}", password.expose()));
+        let value = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
+        HeaderValue::from_str(&value).map_err(|_| self.not_a_header())
+    }
+
+    fn bearer(&self, token: &SecretText) -> Result<HeaderValue, VerifyError> {
+        bearer(token).ok_or_else(|| self.not_a_header())
+    }
+
+    fn not_a_header(&self) -> VerifyError {
+        VerifyError::refused(
+            self.login.pointer(),
+            "it holds characters that cannot be sent, such as line breaks",
+        )
+    }
+
+    fn secret_refused(&self, who: &str, status: u16) -> VerifyError {
+        VerifyError::refused(self.login.pointer(), format!("{who} refused the login (status {status})"))
+    }
+
+    /// What any other status means.
+    fn declined(&self, who: &str, answer: &Answer) -> VerifyError {
+        if let Some(busy) = self.far_side.busy(answer) {
+            return busy;
+        }
+        match answer.status.as_u16() {
+            status @ 500..=599 => {
+                VerifyError::Unreachable { detail: format!("{who} failed on its side (status {status})") }
+            }
+            status => VerifyError::refused(
+                URL_POINTER,
+                format!("{who} does not answer as the OCI distribution API does (status {status})"),
+            ),
+        }
+    }
+}
+
+fn bearer(token: &SecretText) -> Option<HeaderValue> {
+    HeaderValue::from_str(&Zeroizing::new(format!("Bearer {}", token.expose()))).ok()
+}
+
+/// The challenge to answer: Bearer before Basic, as it gives away least.
+fn challenge(headers: &HeaderMap) -> Option<Challenge> {
+    let texts = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    let all: Vec<_> = texts.filter_map(|text| http_auth::parse_challenges(text).ok()).flatten().collect();
+    let is =
+        |scheme: &'static str| move |known: &&ChallengeRef<'_>| known.scheme.eq_ignore_ascii_case(scheme);
+    let bearer = all.iter().filter(is("bearer")).find_map(|known| {
+        Some(Challenge::Bearer {
+            realm: parameter(known, "realm")?,
+            service: parameter(known, "service"),
+            scope: parameter(known, "scope"),
+        })
+    });
+    bearer.or_else(|| all.iter().find(is("basic")).map(|_| Challenge::Basic))
+}
+
+fn parameter(challenge: &ChallengeRef<'_>, name: &str) -> Option<String> {
+    let found = challenge.params.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    found.map(|(_, value)| value.to_unescaped())
+}
+
+/// A repository's name, as the OCI distribution API has it; what is not one must not become a path.
+fn repository_checked(name: &str) -> Result<&str, VerifyError> {
+    let separators = |c: char| matches!(c, '.' | '_' | '-');
+    let component = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with(separators)
+            && !part.ends_with(separators)
+            && !part.contains("..")
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-'))
+    };
+    if name.len() <= 255 && name.split('/').all(component) {
+        Ok(name)
+    } else {
+        Err(VerifyError::refused(
+            "/config/repository",
+            "expected a repository such as `acme/app`: lower-case letters, digits, `.`, `_`, `-` and `/`",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn challenge_of(values: &[&'static str]) -> Option<Challenge> {
+        challenge(&values.iter().map(|value| (WWW_AUTHENTICATE, HeaderValue::from_static(value))).collect())
+    }
+
+    #[test]
+    fn a_bearer_challenge_is_read_whole() {
+        let bearer = challenge_of(&[
+            r#"Basic realm="x", bearer Realm="https://auth.example/token",service="reg,1",scope="a b""#,
+        ]);
+        assert_eq!(
+            bearer,
+            Some(Challenge::Bearer {
+                realm: "https://auth.example/token".into(),
+                service: Some("reg,1".into()),
+                scope: Some("a b".into()),
+            })
+        );
+    }
+
+    #[test]
+    fn basic_is_taken_where_there_is_no_usable_bearer() {
+        assert_eq!(challenge_of(&[r#"Bearer service="no realm""#, "Basic realm=x"]), Some(Challenge::Basic));
+        assert_eq!(challenge_of(&["Negotiate", "garbage, \"=,"]), None);
+        assert_eq!(challenge_of(&[]), None);
+    }
+
+    #[test]
+    fn what_is_and_is_not_a_repository() {
+        for good in ["app", "acme/app", "a/b/c", "a.b_c--d/e1"] {
+            assert!(repository_checked(good).is_ok(), "{good}");
+        }
+        for bad in
+            ["", "/", "a//b", "../v2", "a/../b", "a/.", "Acme/app", "a b", "a?n=1", "a%2fb", "-a", "a/", "é"]
+        {
+            assert!(repository_checked(bad).is_err(), "{bad}");
+        }
+    }
+}

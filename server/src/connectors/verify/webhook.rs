@@ -1,0 +1,92 @@
+//! Webhooks: a signed ping, as Standard Webhooks 1.0.0 says events are signed.
+//!
+//! The signature is HMAC-SHA256 over `<id>.<timestamp>.<body>` with the key's own bytes, in base64
+//! behind `v1,`. The receiver takes the secret by answering 2xx.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use integraci_api::SecretText;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use serde_json::json;
+use sha2::Sha256;
+use time::format_description::well_known::Rfc3339;
+
+use super::{FarSide, URL_POINTER, VerifyError};
+use crate::connectors::outbound::Request;
+
+const KEY_POINTER: &str = "/secrets/hmac_key";
+const RECEIVER: &str = "the receiver";
+
+pub(super) async fn verify(far_side: &FarSide<'_>) -> Result<(), VerifyError> {
+    let subject = far_side.subject;
+    let key = subject
+        .secrets
+        .get("hmac_key")
+        .ok_or_else(|| VerifyError::refused(KEY_POINTER, "`hmac_key` is required"))?;
+    let id = format!("msg_{}", subject.attempt.simple());
+    let timestamp = subject.now.unix_timestamp();
+    let body = json!({
+        "type": "integraci.ping",
+        "timestamp": subject.now.format(&Rfc3339).unwrap_or_default(),
+        "data": { "connector_id": subject.connector },
+    })
+    .to_string();
+    let signature = signature(key, &id, timestamp, &body);
+    let request = Request::post(far_side.url()?, body.into())
+        .header(CONTENT_TYPE.as_str(), HeaderValue::from_static("application/json"))
+        .header("webhook-id", header(&id)?)
+        .header("webhook-timestamp", HeaderValue::from(timestamp))
+        .header("webhook-signature", header(&signature)?);
+    let answer = far_side.send(RECEIVER, request).await?;
+    if let Some(busy) = far_side.busy(&answer) {
+        return Err(busy);
+    }
+    let status = answer.status.as_u16();
+    match status {
+        200..=299 => Ok(()),
+        401 | 403 => Err(VerifyError::refused(
+            KEY_POINTER,
+            format!("{RECEIVER} refused the signature (status {status}); give the key that it expects"),
+        )),
+        300..=399 => Err(VerifyError::refused(
+            URL_POINTER,
+            format!("{RECEIVER} redirects (status {status}); give the address that it redirects to"),
+        )),
+        _ => Err(VerifyError::refused(
+            URL_POINTER,
+            format!("{RECEIVER} answered the signed ping with status {status}; it must answer 2xx"),
+        )),
+    }
+}
+
+/// A header of characters that are all ours; the error cannot happen.
+fn header(text: &str) -> Result<HeaderValue, VerifyError> {
+    HeaderValue::from_str(text).map_err(|_| VerifyError::refused(URL_POINTER, "the ping cannot be sent"))
+}
+
+/// The value of `webhook-signature`.
+fn signature(key: &SecretText, id: &str, timestamp: i64, body: &str) -> String {
+    // HMAC takes a key of any length.
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes()).expect("HMAC takes any key");
+    mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
+    format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Against `openssl dgst -sha256 -hmac`, which knows nothing of this code.
+    #[test]
+    fn the_signature_covers_id_time_and_body() {
+        let key = SecretText::new("0123456789abcdef".to_owned());
+        let signed = signature(&key, "msg_1", 1_700_000_000, "{}");
+        assert_eq!(signed, "v1,3uojc/2kvL+KpJkw4ZNrA/5YjEs9cdfKdc3lXIvRjkk=");
+        for (id, timestamp, body) in
+            [("msg_2", 1_700_000_000, "{}"), ("msg_1", 1, "{}"), ("msg_1", 1_700_000_000, "[]")]
+        {
+            assert_ne!(signature(&key, id, timestamp, body), signed);
+        }
+    }
+}

@@ -1,0 +1,345 @@
+//! The calls to OpenBao, by hand over reqwest.
+//!
+//! Not `vaultrs`: it has no namespaces, reads answers of any size, drops `Retry-After`, puts the far
+//! side's text into its errors, and its settings print the token. What is left is JSON over four
+//! verbs, which is this file.
+//!
+//! Knows nothing of tenants. Every call has a deadline, a bounded answer and a span that names the
+//! operation and never an argument; no error carries the text of an answer. Redirects are not
+//! followed: a standby forwards by itself unless it is told not to.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, Response, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tracing::Instrument as _;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use super::{ErrorClass, OpenBaoConfig, System, SystemError};
+
+/// The largest answer that is read: a connector's secrets at their largest, with JSON's escapes, fit.
+const ANSWER_MAX_BYTES: usize = 1024 * 1024;
+
+const TOKEN_HEADER: &str = "x-vault-token";
+const NAMESPACE_HEADER: &str = "x-vault-namespace";
+
+/// A connection to one OpenBao. Cheap to clone; its `Debug` shows the address alone.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    http: reqwest::Client,
+    base: String,
+    token: HeaderValue,
+    parent: Option<String>,
+    timeout: Duration,
+}
+
+/// Why a client cannot be made of a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The CA file cannot be read.
+    #[error("the CA certificate file of OpenBao cannot be read")]
+    CaUnreadable(#[source] std::io::Error),
+    /// The CA file holds no certificates.
+    #[error("the CA certificate file of OpenBao holds no usable PEM certificate")]
+    CaInvalid,
+    /// The token holds characters that no token has.
+    #[error("the token for OpenBao holds characters that no token has, such as a line break")]
+    TokenInvalid,
+    /// The namespace is not a path.
+    #[error("the namespace for OpenBao must be a path such as `platform` or `a/b`")]
+    NamespaceInvalid,
+    /// TLS could not be set up.
+    #[error("the HTTP client for OpenBao cannot be set up")]
+    Setup,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("address", &self.0.base).finish_non_exhaustive()
+    }
+}
+
+/// One call. Holds its body in memory that is wiped, since the body may be a secret.
+pub(crate) struct Call<'a> {
+    operation: &'static str,
+    method: Method,
+    path: &'a str,
+    namespace: Option<&'a str>,
+    authenticated: bool,
+    body: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl<'a> Call<'a> {
+    const fn new(operation: &'static str, method: Method, path: &'a str) -> Self {
+        Self { operation, method, path, namespace: None, authenticated: true, body: None }
+    }
+
+    /// Reads.
+    pub(crate) const fn get(operation: &'static str, path: &'a str) -> Self {
+        Self::new(operation, Method::GET, path)
+    }
+
+    /// Creates, changes or asks.
+    pub(crate) const fn post(operation: &'static str, path: &'a str) -> Self {
+        Self::new(operation, Method::POST, path)
+    }
+
+    /// Writes.
+    pub(crate) const fn put(operation: &'static str, path: &'a str) -> Self {
+        Self::new(operation, Method::PUT, path)
+    }
+
+    /// Deletes.
+    pub(crate) const fn delete(operation: &'static str, path: &'a str) -> Self {
+        Self::new(operation, Method::DELETE, path)
+    }
+
+    /// In a namespace below the platform's own.
+    pub(crate) const fn namespace(mut self, name: &'a str) -> Self {
+        self.namespace = Some(name);
+        self
+    }
+
+    /// Without the token, in the root namespace: the health of the node.
+    pub(crate) const fn anonymous(mut self) -> Self {
+        self.authenticated = false;
+        self
+    }
+
+    /// With a body that is no secret.
+    pub(crate) fn json(self, body: &serde_json::Value) -> Self {
+        self.body(Zeroizing::new(body.to_string().into_bytes()))
+    }
+
+    /// With a body, which may be a secret.
+    pub(crate) fn body(mut self, body: Zeroizing<Vec<u8>>) -> Self {
+        self.body = Some(body);
+        self
+    }
+}
+
+/// What OpenBao wraps an answer in. Other members hold nothing that is used.
+#[derive(Deserialize)]
+struct Envelope<T> {
+    data: T,
+}
+
+impl Client {
+    /// A client by its configuration. Reads the CA file; connects to nothing.
+    ///
+    /// # Errors
+    /// The configuration cannot be used; says which part.
+    pub fn new(config: &OpenBaoConfig) -> Result<Self, ClientError> {
+        let mut token =
+            HeaderValue::from_str(config.token.expose()).map_err(|_| ClientError::TokenInvalid)?;
+        token.set_sensitive(true);
+        let parent = config.namespace.as_deref().map(|path| path.trim_matches('/')).filter(|p| !p.is_empty());
+        if parent.is_some_and(|path| HeaderValue::from_str(path).is_err()) {
+            return Err(ClientError::NamespaceInvalid);
+        }
+        let mut builder = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(config.timeout)
+            .timeout(config.timeout);
+        if let Some(path) = &config.ca_certificate {
+            let pem = std::fs::read(path).map_err(ClientError::CaUnreadable)?;
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+                .ok()
+                .filter(|certificates| !certificates.is_empty())
+                .ok_or(ClientError::CaInvalid)?;
+            builder = builder.tls_certs_only(certificates);
+        }
+        Ok(Self(Arc::new(Inner {
+            http: builder.build().map_err(|_| ClientError::Setup)?,
+            base: config.address.as_str().trim_end_matches('/').to_owned(),
+            token,
+            parent: parent.map(str::to_owned),
+            timeout: config.timeout,
+        })))
+    }
+
+    /// The path of a namespace below the platform's own, from the root.
+    pub(crate) fn namespace_path(&self, name: &str) -> String {
+        match &self.0.parent {
+            Some(parent) => format!("{parent}/{name}"),
+            None => name.to_owned(),
+        }
+    }
+
+    /// Reads the data at a path; nothing there is `None`.
+    pub(crate) async fn read<T: DeserializeOwned>(
+        &self,
+        operation: &'static str,
+        namespace: Option<&str>,
+        path: &str,
+    ) -> Result<Option<T>, SystemError> {
+        let call = Call { namespace, ..Call::get(operation, path) };
+        match self.data(call).await {
+            Ok(data) => Ok(Some(data)),
+            Err(error) if error.class == ErrorClass::Gone => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes a call whose answer has data.
+    pub(crate) async fn data<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, SystemError> {
+        self.parsed::<Envelope<T>>(call).await.map(|envelope| envelope.data)
+    }
+
+    /// Makes a call whose answer is JSON without the usual envelope.
+    pub(crate) async fn parsed<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, SystemError> {
+        let operation = call.operation;
+        let answer = self.send(call).await?;
+        serde_json::from_slice(&answer).map_err(|_| broken(operation, "the answer is not what OpenBao sends"))
+    }
+
+    /// Makes a call and returns the body of its answer.
+    pub(crate) async fn send(&self, call: Call<'_>) -> Result<Zeroizing<Vec<u8>>, SystemError> {
+        let operation = call.operation;
+        let span = tracing::debug_span!("system_call", system = System::OpenBao.as_str(), operation);
+        // One deadline over all of it: a far side that drips its answer does not get longer.
+        let answered = tokio::time::timeout(self.0.timeout, self.send_within(call).instrument(span)).await;
+        answered.unwrap_or_else(|_| Err(broken(operation, "no answer in time")))
+    }
+
+    async fn send_within(&self, call: Call<'_>) -> Result<Zeroizing<Vec<u8>>, SystemError> {
+        let operation = call.operation;
+        let mut headers = HeaderMap::new();
+        if call.authenticated {
+            headers.insert(TOKEN_HEADER, self.0.token.clone());
+            let namespace = match call.namespace {
+                Some(name) => Some(self.namespace_path(name)),
+                None => self.0.parent.clone(),
+            };
+            if let Some(path) = namespace {
+                let path = HeaderValue::from_str(&path)
+                    .map_err(|_| broken(operation, "the namespace is not a path"))?;
+                headers.insert(NAMESPACE_HEADER, path);
+            }
+        }
+        let url = format!("{}/v1/{}", self.0.base, call.path);
+        let mut request = self.0.http.request(call.method, url).headers(headers);
+        if let Some(body) = call.body {
+            request = request
+                .header(reqwest::header::CONTENT_TYPE, "application/json")
+                .body(Bytes::from_owner(body));
+        }
+        let response = request.send().await.map_err(|failed| broken(operation, why_unsent(&failed)))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(refusal(operation, status, response.headers()));
+        }
+        read_bounded(response).await.map_err(|reason| broken(operation, reason))
+    }
+}
+
+async fn read_bounded(mut response: Response) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+    let mut body = Zeroizing::new(Vec::new());
+    while let Some(chunk) = response.chunk().await.map_err(|_| "the answer broke off")? {
+        if body.len() + chunk.len() > ANSWER_MAX_BYTES {
+            return Err("the answer is larger than OpenBao's answers are");
+        }
+        if body.len() + chunk.len() > body.capacity() {
+            // Grown by hand, so that the smaller buffer is wiped rather than given back as it is.
+            let mut grown = Vec::with_capacity((body.capacity() * 2).max(body.len() + chunk.len()));
+            grown.extend_from_slice(&body);
+            body.zeroize();
+            *body = grown;
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn why_unsent(failed: &reqwest::Error) -> &'static str {
+    if failed.is_timeout() {
+        "no answer in time"
+    } else if failed.is_connect() {
+        "it cannot be connected to; see whether it runs, and its address and certificate"
+    } else {
+        "the connection broke off"
+    }
+}
+
+const fn broken(operation: &'static str, reason: &'static str) -> SystemError {
+    SystemError { system: System::OpenBao, operation, class: ErrorClass::Broken, reason, status: None }
+}
+
+/// What a status means (OpenBao HTTP API, "HTTP status codes").
+fn refusal(operation: &'static str, status: StatusCode, headers: &HeaderMap) -> SystemError {
+    let retry_after = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
+        .map(Duration::from_secs);
+    let (class, reason) = match status.as_u16() {
+        400 => (ErrorClass::Refused, "the request was refused as invalid"),
+        403 => (ErrorClass::Refused, "the platform's token may not do this, or is expired or revoked"),
+        404 => (ErrorClass::Gone, "it is not there"),
+        412 => (ErrorClass::Busy { retry_after }, "the node has not caught up yet"),
+        429 => (ErrorClass::Busy { retry_after }, "its rate limit is reached"),
+        473 | 503 => (ErrorClass::Busy { retry_after }, "it is sealed, standing by or under maintenance"),
+        300..=399 => (ErrorClass::Broken, "it redirects elsewhere; give the address of the active node"),
+        500..=599 => (ErrorClass::Broken, "it failed on its side; see its own log"),
+        _ => (ErrorClass::Refused, "the request was refused"),
+    };
+    SystemError { system: System::OpenBao, operation, class, reason, status: Some(status.as_u16()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use integraci_api::SecretText;
+
+    use super::*;
+
+    fn client(token: &str) -> Result<Client, ClientError> {
+        Client::new(&OpenBaoConfig {
+            address: "https://openbao.example:8200/".parse().unwrap(),
+            token: SecretText::new(token.to_owned()),
+            namespace: Some("/platform/".to_owned()),
+            ca_certificate: None,
+            timeout: Duration::from_secs(1),
+        })
+    }
+
+    #[test]
+    fn debug_shows_no_token() {
+        let client = client("s.canary").unwrap();
+        assert_eq!(format!("{client:?}"), r#"Client { address: "https://openbao.example:8200", .. }"#);
+        assert_eq!(client.namespace_path("tenant-acme"), "platform/tenant-acme");
+    }
+
+    #[test]
+    fn a_token_with_a_line_break_is_refused_without_being_quoted() {
+        let error = client("s.canary\n").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_status_has_a_class() {
+        let class =
+            |status: u16| refusal("x", StatusCode::from_u16(status).unwrap(), &HeaderMap::new()).class;
+        assert_eq!(class(400), ErrorClass::Refused);
+        assert_eq!(class(403), ErrorClass::Refused);
+        assert_eq!(class(404), ErrorClass::Gone);
+        assert_eq!(class(429), ErrorClass::Busy { retry_after: None });
+        assert_eq!(class(503), ErrorClass::Busy { retry_after: None });
+        assert_eq!(class(500), ErrorClass::Broken);
+        assert_eq!(class(307), ErrorClass::Broken);
+    }
+
+    #[test]
+    fn busy_tells_how_long() {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("7"))]);
+        let error = refusal("x", StatusCode::TOO_MANY_REQUESTS, &headers);
+        assert_eq!(error.class, ErrorClass::Busy { retry_after: Some(Duration::from_secs(7)) });
+    }
+}
