@@ -1,2 +1,3 @@
-//! Provider.
+//! The plugin that Terraform and OpenTofu start.
+
 fn main() {}

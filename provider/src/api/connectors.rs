@@ -1,0 +1,143 @@
+//! Calls about connectors.
+
+use integraci_api::connectors::{
+    Connector, ConnectorCreate, ConnectorUpdate, SecretComparison, SecretDifference,
+};
+use integraci_api::operations::Operation;
+use integraci_api::{ConnectorId, Page, ProblemCode, TenantId};
+use reqwest::Method;
+
+use super::send::{Call, none_if_not_found};
+use super::{Api, Error, IdempotencyKey, Patience};
+
+impl Api {
+    /// Asks for a connector and waits until it is in force. `accepted` hears the id as soon as there
+    /// is one, before the wait; twice where the server lost the secret and is asked again.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn connector_install(
+        &self,
+        tenant: TenantId,
+        wanted: &ConnectorCreate,
+        patience: &Patience,
+        mut accepted: impl FnMut(&Operation) + Send,
+    ) -> Result<Operation, Error> {
+        let mut once_more = true;
+        loop {
+            let installed = async {
+                let operation =
+                    self.connector_create(tenant, wanted, &IdempotencyKey::fresh(), patience).await?;
+                accepted(&operation);
+                self.operation_wait(operation, patience).await
+            };
+            match installed.await {
+                Err(error) if once_more && error.code() == Some(ProblemCode::SecretLost) => once_more = false,
+                settled => return settled,
+            }
+        }
+    }
+
+    async fn connector_create(
+        &self,
+        tenant: TenantId,
+        wanted: &ConnectorCreate,
+        key: &IdempotencyKey,
+        patience: &Patience,
+    ) -> Result<Operation, Error> {
+        let call =
+            Call::new(Method::POST, format!("tenants/{tenant}/connectors")).body(wanted.to_body()).key(key);
+        self.fetch(&call, "operation", patience).await
+    }
+
+    /// The connector, if there is one.
+    ///
+    /// # Errors
+    /// Any of [`Error`] but "not found".
+    pub async fn connector_read(
+        &self,
+        tenant: TenantId,
+        id: ConnectorId,
+        patience: &Patience,
+    ) -> Result<Option<Connector>, Error> {
+        let call = Call::new(Method::GET, format!("tenants/{tenant}/connectors/{id}"));
+        none_if_not_found(self.fetch(&call, "connector", patience).await)
+    }
+
+    /// The tenant's connector of a name, if there is one.
+    ///
+    /// # Errors
+    /// Any of [`Error`] but "not found".
+    pub async fn connector_of_name(
+        &self,
+        tenant: TenantId,
+        name: &str,
+        patience: &Patience,
+    ) -> Result<Option<Connector>, Error> {
+        let call = Call::new(Method::GET, format!("tenants/{tenant}/connectors")).query("name", Some(name));
+        let page: Option<Page<Connector>> =
+            none_if_not_found(self.fetch(&call, "page of connectors", patience).await)?;
+        Ok(page.and_then(|page| page.items.into_iter().find(|connector| connector.name == name)))
+    }
+
+    /// Changes the connector, if it is still at `revision` where one is given, and waits until the
+    /// change is in force.
+    ///
+    /// # Errors
+    /// Any of [`Error`]; what was in force before then still is.
+    pub async fn connector_update(
+        &self,
+        tenant: TenantId,
+        id: ConnectorId,
+        change: &ConnectorUpdate,
+        revision: Option<i64>,
+        patience: &Patience,
+    ) -> Result<Operation, Error> {
+        let mut once_more = true;
+        loop {
+            let call = Call::new(Method::PATCH, format!("tenants/{tenant}/connectors/{id}"))
+                .body(change.to_body())
+                .if_match(revision);
+            let changed = async {
+                let operation = self.fetch(&call, "operation", patience).await?;
+                self.operation_wait(operation, patience).await
+            };
+            match changed.await {
+                Err(error) if once_more && error.code() == Some(ProblemCode::SecretLost) => once_more = false,
+                settled => return settled,
+            }
+        }
+    }
+
+    /// Asks for the connector to be removed; `None` when it is gone already.
+    ///
+    /// # Errors
+    /// Any of [`Error`] but "not found".
+    pub async fn connector_delete(
+        &self,
+        tenant: TenantId,
+        id: ConnectorId,
+        patience: &Patience,
+    ) -> Result<Option<Operation>, Error> {
+        let call = Call::new(Method::DELETE, format!("tenants/{tenant}/connectors/{id}"));
+        none_if_not_found(self.fetch(&call, "operation", patience).await)
+    }
+
+    /// Whether secrets differ from those in force, compared inside the server; `None` when there is
+    /// no such connector.
+    ///
+    /// # Errors
+    /// Any of [`Error`] but "not found".
+    pub async fn connector_compare(
+        &self,
+        tenant: TenantId,
+        id: ConnectorId,
+        secrets: &SecretComparison,
+        patience: &Patience,
+    ) -> Result<Option<SecretDifference>, Error> {
+        let call = Call::new(Method::POST, format!("tenants/{tenant}/connectors/{id}/secret-comparisons"))
+            .body(secrets.to_body())
+            .key(&IdempotencyKey::fresh());
+        none_if_not_found(self.fetch(&call, "comparison", patience).await)
+    }
+}
