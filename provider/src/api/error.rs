@@ -115,7 +115,7 @@ impl Error {
             Self::Unreachable { .. }
                 | Self::Lost
                 | Self::TimedOut { .. }
-                | Self::Foreign { status: 502 | 503 | 504, .. }
+                | Self::Foreign { status: 502..=504, .. }
         )
     }
 }

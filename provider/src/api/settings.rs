@@ -8,7 +8,7 @@ use url::{Host, Url};
 
 /// The request timeout when none is configured. A request only reads or writes a few rows: the long
 /// work is an operation, and its waits are added on top of this.
-pub const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+const REQUEST_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// The shortest and longest timeout taken: outside it is a wrong unit.
 const REQUEST_TIMEOUT_RANGE: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(1)..=Duration::from_secs(600);

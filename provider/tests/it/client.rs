@@ -14,11 +14,11 @@ use tokio::net::TcpListener;
 
 use crate::fake::{self, Fake, json, patience, patience_of, problem_of, respond, retry_after};
 
-pub fn tenant_id(n: u128) -> TenantId {
+pub(crate) fn tenant_id(n: u128) -> TenantId {
     TenantId::from_uuid(uuid::Uuid::from_u128(n))
 }
 
-pub fn tenant(n: u128, slug: &str) -> Tenant {
+pub(crate) fn tenant(n: u128, slug: &str) -> Tenant {
     let slug: Slug = slug.parse().unwrap();
     Tenant {
         id: tenant_id(n),
@@ -37,7 +37,7 @@ pub fn tenant(n: u128, slug: &str) -> Tenant {
     }
 }
 
-pub fn operation(state: OperationState, revision: i64) -> Operation {
+pub(crate) fn operation(state: OperationState, revision: i64) -> Operation {
     Operation {
         id: OperationId::from_uuid(uuid::Uuid::from_u128(9)),
         kind: OperationKind::TenantCreate,
@@ -107,7 +107,8 @@ async fn a_refusal_is_told_once_and_not_repeated() {
 
 #[tokio::test]
 async fn something_that_is_not_integraci_is_named_as_such() {
-    let answers: [(fn() -> Response, u16, &str); 5] = [
+    type Answer = fn() -> Response;
+    let answers: [(Answer, u16, &str); 5] = [
         (|| respond(200, "text/html; charset=utf-8", "<html>"), 200, "text/html"),
         (|| respond(404, "text/plain", "404 page not found"), 404, "text/plain"),
         (|| respond(404, "application/json", "{}"), 404, "application/json"),

@@ -17,38 +17,38 @@ use tokio_util::sync::CancellationToken;
 
 /// A request as the server saw it.
 #[derive(Debug, Clone)]
-pub struct Seen {
-    pub method: Method,
-    pub path: String,
-    pub query: String,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Seen {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Seen {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
     /// `GET /v1/tenants`
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
 }
 
 /// The server; it stops when this is dropped.
-pub struct Fake {
-    pub url: String,
+pub(crate) struct Fake {
+    pub(crate) url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
     task: tokio::task::JoinHandle<()>,
 }
 
 impl Fake {
-    pub async fn start(answer: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&Seen) -> Response + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -58,7 +58,7 @@ impl Fake {
     }
 
     /// Gives these answers, one a request, and the last again and again.
-    pub async fn script(answers: Vec<fn() -> Response>) -> Self {
+    pub(crate) async fn script(answers: Vec<fn() -> Response>) -> Self {
         let next = Mutex::new(0);
         Self::start(move |_| {
             let mut next = next.lock().unwrap();
@@ -69,16 +69,12 @@ impl Fake {
         .await
     }
 
-    pub fn api(&self) -> Api {
+    pub(crate) fn api(&self) -> Api {
         api(&self.url)
     }
 
-    pub fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.seen.lock().unwrap().clone()
-    }
-
-    pub fn lines(&self) -> Vec<String> {
-        self.seen().iter().map(Seen::line).collect()
     }
 }
 
@@ -88,7 +84,7 @@ impl Drop for Fake {
     }
 }
 
-pub fn router(
+pub(crate) fn router(
     seen: Arc<Mutex<Vec<Seen>>>,
     answer: impl Fn(&Seen) -> Response + Send + Sync + 'static,
 ) -> Router {
@@ -111,43 +107,43 @@ pub fn router(
     })
 }
 
-pub fn settings(url: &str) -> Settings {
+pub(crate) fn settings(url: &str) -> Settings {
     Settings::new(endpoint_parse(url).unwrap(), &SecretText::new("ici_test".into())).unwrap()
 }
 
-pub fn api(url: &str) -> Api {
+pub(crate) fn api(url: &str) -> Api {
     Api::new(settings(url))
 }
 
 /// More than any test takes.
-pub fn patience() -> Patience {
+pub(crate) fn patience() -> Patience {
     patience_of(Duration::from_secs(60))
 }
 
-pub fn patience_of(time: Duration) -> Patience {
+pub(crate) fn patience_of(time: Duration) -> Patience {
     Patience { until: Instant::now() + time, stopped: CancellationToken::new() }
 }
 
-pub fn json(status: u16, body: &impl serde::Serialize) -> Response {
+pub(crate) fn json(status: u16, body: &impl serde::Serialize) -> Response {
     let body = serde_json::to_vec(body).unwrap();
     respond(status, "application/json", body)
 }
 
-pub fn problem(problem: &Problem) -> Response {
+pub(crate) fn problem(problem: &Problem) -> Response {
     respond(problem.status, "application/problem+json", serde_json::to_vec(problem).unwrap())
 }
 
-pub fn problem_of(code: ProblemCode) -> Response {
+pub(crate) fn problem_of(code: ProblemCode) -> Response {
     problem(&Problem::new(code, "as the test wants it"))
 }
 
-pub fn respond(status: u16, content: &'static str, body: impl Into<Body>) -> Response {
+pub(crate) fn respond(status: u16, content: &'static str, body: impl Into<Body>) -> Response {
     let status = StatusCode::from_u16(status).unwrap();
     (status, [(header::CONTENT_TYPE, content)], body.into()).into_response()
 }
 
 /// The same answer with `Retry-After`.
-pub fn retry_after(mut response: Response, seconds: &'static str) -> Response {
+pub(crate) fn retry_after(mut response: Response, seconds: &'static str) -> Response {
     response.headers_mut().insert(header::RETRY_AFTER, seconds.parse().unwrap());
     response
 }

@@ -1,4 +1,9 @@
 //! The provider in one process with a small HTTP server that answers as it is told.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy's leave for tests does not reach their helpers"
+)]
 
 mod client;
 mod fake;
