@@ -51,6 +51,10 @@ impl Fence {
         self.operation
     }
 
+    pub(super) const fn epoch(&self) -> i64 {
+        self.epoch
+    }
+
     /// Makes sure that the operation is still this holder's, and stays so until the transaction ends.
     ///
     /// # Errors
@@ -264,13 +268,13 @@ fn step_shown(row: &PgRow) -> Result<OperationStep, sqlx::Error> {
 }
 
 /// One of the words that the API and the store share.
-fn word<'r, T: Deserialize<'r>>(row: &'r PgRow, column: &'static str) -> Result<T, sqlx::Error> {
+pub(super) fn word<'r, T: Deserialize<'r>>(row: &'r PgRow, column: &'static str) -> Result<T, sqlx::Error> {
     let text: &str = row.try_get(column)?;
     T::deserialize(text.into_deserializer())
         .map_err(|error: serde::de::value::Error| sqlx::Error::Decode(error.into()))
 }
 
 /// Milliseconds for an interval; what does not fit is longer than anything waits.
-fn millis(duration: Duration) -> i64 {
+pub(super) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2)
 }

@@ -1,0 +1,235 @@
+//! The runner's half of the log: claiming operations, and writing as long as they are held.
+//!
+//! Every write is fenced by the epoch of its claim and says so if the operation is another's by now.
+//! Writes are whole in themselves: one whose answer was lost is simply written again.
+
+use std::time::Duration;
+
+use integraci_api::operations::{OperationKind, OperationState, StepState};
+use integraci_api::{OperationId, TenantId};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use super::log::{Fence, millis, word};
+use super::machine::{Record, StepRow};
+use crate::store::{PlatformTx, Store, StoreError};
+
+/// An operation that this replica now holds.
+#[derive(Debug)]
+pub(super) struct Claimed {
+    pub(super) fence: Fence,
+    pub(super) kind: OperationKind,
+    pub(super) tenant: TenantId,
+    pub(super) target: String,
+    pub(super) input: serde_json::Value,
+    pub(super) state: OperationState,
+    /// The last holder did not let go of it.
+    pub(super) cut_off: bool,
+    pub(super) steps: Vec<(String, StepRow)>,
+}
+
+/// Claims at most `limit` operations of these kinds that nobody holds, longest waiting first.
+pub(super) async fn claim(
+    store: &Store,
+    owner: &str,
+    lease: Duration,
+    kinds: &[&str],
+    limit: usize,
+) -> Result<Vec<Claimed>, StoreError> {
+    let on = || StoreError::on("claim operations");
+    let mut tx = store.platform_tx().await?;
+    let rows = sqlx::query(
+        "WITH due AS (
+           SELECT id, lease_owner IS NOT NULL AS cut_off FROM operation
+           WHERE state IN ('running', 'undoing') AND lease_until <= now() AND kind = ANY($3)
+           ORDER BY lease_until LIMIT $4 FOR UPDATE SKIP LOCKED)
+         UPDATE operation o
+         SET epoch = epoch + 1, lease_owner = $1, lease_until = now() + $2 * interval '1 millisecond'
+         FROM due WHERE o.id = due.id
+         RETURNING o.id, epoch, kind, tenant_id, target_id, input, state, cut_off",
+    )
+    .bind(owner)
+    .bind(millis(lease))
+    .bind(kinds)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(tx.conn())
+    .await
+    .map_err(on())?;
+    let mut claimed = Vec::with_capacity(rows.len());
+    for row in rows {
+        let id: Uuid = row.try_get("id").map_err(on())?;
+        let steps = steps_read(&mut tx, id).await.map_err(on())?;
+        claimed.push(claimed_from(&row, id, steps).map_err(on())?);
+    }
+    tx.commit().await?;
+    Ok(claimed)
+}
+
+async fn steps_read(tx: &mut PlatformTx, id: Uuid) -> Result<Vec<(String, StepRow)>, sqlx::Error> {
+    let rows = sqlx::query(
+        "SELECT name, state, attempts,
+           GREATEST(0, ceil(EXTRACT(epoch FROM not_before - now()) * 1000))::bigint AS wait_ms
+         FROM operation_step WHERE operation_id = $1 ORDER BY n",
+    )
+    .bind(id)
+    .fetch_all(tx.conn())
+    .await?;
+    let step = |row: &PgRow| {
+        let wait_ms: Option<i64> = row.try_get("wait_ms")?;
+        Ok((
+            row.try_get("name")?,
+            StepRow {
+                state: word::<StepState>(row, "state")?,
+                attempts: u32::try_from(row.try_get::<i32, _>("attempts")?).unwrap_or(0),
+                wait_ms: wait_ms.and_then(|wait| u64::try_from(wait).ok()).unwrap_or(0),
+            },
+        ))
+    };
+    rows.iter().map(step).collect()
+}
+
+fn claimed_from(row: &PgRow, id: Uuid, steps: Vec<(String, StepRow)>) -> Result<Claimed, sqlx::Error> {
+    Ok(Claimed {
+        fence: Fence::new(OperationId::from_uuid(id), row.try_get("epoch")?),
+        kind: word(row, "kind")?,
+        tenant: TenantId::from_uuid(row.try_get("tenant_id")?),
+        target: row.try_get("target_id")?,
+        input: row.try_get("input")?,
+        state: word(row, "state")?,
+        cut_off: row.try_get("cut_off")?,
+        steps,
+    })
+}
+
+/// Renews the lease. False if the operation is no longer this holder's.
+pub(super) async fn renew(
+    store: &Store,
+    fence: &Fence,
+    owner: &str,
+    lease: Duration,
+) -> Result<bool, StoreError> {
+    let mut tx = store.platform_tx().await?;
+    // The owner too: one that was handed over is not to be held again by a renewal that comes late.
+    let renewed = sqlx::query(
+        "UPDATE operation SET lease_until = now() + $4 * interval '1 millisecond'
+         WHERE id = $1 AND epoch = $2 AND lease_owner = $3",
+    )
+    .bind(fence.operation().uuid())
+    .bind(fence.epoch())
+    .bind(owner)
+    .bind(millis(lease))
+    .execute(tx.conn())
+    .await
+    .map_err(StoreError::on("renew a lease"))?;
+    tx.commit().await?;
+    Ok(renewed.rows_affected() == 1)
+}
+
+/// Lets go of an operation, so that another replica takes it up at once. One that is not `clean`
+/// looks to the next holder as if its last one had died.
+pub(super) async fn hand_over(store: &Store, fence: &Fence, clean: bool) -> Result<(), StoreError> {
+    let mut tx = store.platform_tx().await?;
+    sqlx::query(
+        "WITH released AS (
+           UPDATE operation SET lease_until = now(), lease_owner = CASE WHEN $3 THEN NULL ELSE lease_owner END
+           WHERE id = $1 AND epoch = $2 RETURNING id)
+         SELECT pg_notify('operation', id::text) FROM released",
+    )
+    .bind(fence.operation().uuid())
+    .bind(fence.epoch())
+    .bind(clean)
+    .execute(tx.conn())
+    .await
+    .map_err(StoreError::on("hand an operation over"))?;
+    tx.commit().await
+}
+
+/// What a record changes in the rows; what is absent stays as it is.
+#[derive(Default)]
+struct Change {
+    operation_state: Option<OperationState>,
+    operation_error: Option<serde_json::Value>,
+    n: Option<usize>,
+    step_state: Option<StepState>,
+    attempts: Option<u32>,
+    wait_ms: u64,
+    error: Option<String>,
+    /// Forget the step's last error.
+    clear_error: bool,
+}
+
+impl Change {
+    fn of(record: &Record, step_name: impl Fn(usize) -> String) -> Self {
+        let step =
+            |n: usize, state: StepState| Self { n: Some(n), step_state: Some(state), ..Self::default() };
+        match record {
+            Record::Intent { n, attempts } => {
+                Self { attempts: Some(*attempts), ..step(*n, StepState::Started) }
+            }
+            Record::Done { n, wait_ms } => {
+                Self { wait_ms: *wait_ms, clear_error: true, ..step(*n, StepState::Done) }
+            }
+            Record::Retry { n, attempts, wait_ms, error } => Self {
+                n: Some(*n),
+                attempts: Some(*attempts),
+                wait_ms: *wait_ms,
+                error: Some(error.to_string()),
+                ..Self::default()
+            },
+            Record::Failed { n, error, turn_back } => Self {
+                operation_state: turn_back.then_some(OperationState::Undoing),
+                operation_error: serde_json::to_value(error.to_operation_error(&step_name(*n))).ok(),
+                error: Some(error.to_string()),
+                ..step(*n, StepState::Failed)
+            },
+            Record::UndoIntent { n, attempts } => {
+                Self { attempts: Some(*attempts), ..step(*n, StepState::Undoing) }
+            }
+            Record::Undone { n, wait_ms } => Self { wait_ms: *wait_ms, ..step(*n, StepState::Undone) },
+            Record::Settled(state) => Self { operation_state: Some(*state), ..Self::default() },
+        }
+    }
+}
+
+/// Writes a record. False if the operation is no longer this holder's: nothing is written then, and
+/// nothing more may be done.
+pub(super) async fn write(
+    store: &Store,
+    fence: &Fence,
+    record: &Record,
+    step_name: impl Fn(usize) -> String,
+) -> Result<bool, StoreError> {
+    let change = Change::of(record, step_name);
+    let mut tx = store.platform_tx().await?;
+    // The first error is the one that turned the operation back; a later one is shown on its step.
+    let written = sqlx::query(
+        "WITH held AS (
+           UPDATE operation SET revision = revision + 1, state = COALESCE($3, state),
+             error = COALESCE(error, $4),
+             finished_at = CASE WHEN $3 IN ('succeeded', 'failed', 'stuck') THEN now() END
+           WHERE id = $1 AND epoch = $2 RETURNING id
+         ), step AS (
+           UPDATE operation_step SET state = COALESCE($6, state), attempts = COALESCE($7, attempts),
+             not_before = CASE WHEN $8 > 0 THEN now() + $8 * interval '1 millisecond' END,
+             error = CASE WHEN $10 THEN NULL ELSE COALESCE($9, error) END
+           FROM held WHERE operation_id = held.id AND n = $5
+         )
+         SELECT pg_notify('operation', id::text) FROM held",
+    )
+    .bind(fence.operation().uuid())
+    .bind(fence.epoch())
+    .bind(change.operation_state.map(OperationState::as_str))
+    .bind(change.operation_error)
+    .bind(change.n.and_then(|n| i32::try_from(n).ok()))
+    .bind(change.step_state.map(StepState::as_str))
+    .bind(change.attempts.and_then(|attempts| i32::try_from(attempts).ok()))
+    .bind(i64::try_from(change.wait_ms).unwrap_or(i64::MAX))
+    .bind(change.error)
+    .bind(change.clear_error)
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(StoreError::on("write a step down"))?;
+    tx.commit().await?;
+    Ok(written.is_some())
+}
