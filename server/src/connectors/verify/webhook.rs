@@ -1,7 +1,8 @@
 //! Webhooks: a signed ping, as Standard Webhooks 1.0.0 says events are signed.
 //!
-//! The signature is HMAC-SHA256 over `<id>.<timestamp>.<body>` with the key's own bytes, in base64
-//! behind `v1,`. The receiver takes the secret by answering 2xx.
+//! The signature is HMAC-SHA256 over `<id>.<timestamp>.<body>`, in base64 behind `v1,`. The key is the
+//! secret's own bytes, or, written `whsec_<base64>` as that specification has it, what the base64
+//! stands for. The receiver takes the secret by answering 2xx.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +12,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::json;
 use sha2::Sha256;
 use time::format_description::well_known::Rfc3339;
+use zeroize::Zeroizing;
 
 use super::{FarSide, URL_POINTER, VerifyError};
 use crate::connectors::outbound::Request;
@@ -20,10 +22,12 @@ const RECEIVER: &str = "the receiver";
 
 pub(super) async fn verify(far_side: &FarSide<'_>) -> Result<(), VerifyError> {
     let subject = far_side.subject;
-    let key = subject
-        .secrets
-        .get("hmac_key")
-        .ok_or_else(|| VerifyError::refused(KEY_POINTER, "`hmac_key` is required"))?;
+    let key = match subject.secrets.get("hmac_key") {
+        Some(secret) => key_bytes(secret).ok_or_else(|| {
+            VerifyError::refused(KEY_POINTER, "a key that begins with `whsec_` goes on with base64")
+        })?,
+        None => return Err(VerifyError::refused(KEY_POINTER, "`hmac_key` is required")),
+    };
     let id = format!("msg_{}", subject.attempt.simple());
     let timestamp = subject.now.unix_timestamp();
     let body = json!({
@@ -32,7 +36,7 @@ pub(super) async fn verify(far_side: &FarSide<'_>) -> Result<(), VerifyError> {
         "data": { "connector_id": subject.connector },
     })
     .to_string();
-    let signature = signature(key, &id, timestamp, &body);
+    let signature = signature(&key, &id, timestamp, &body);
     let request = Request::post(far_side.url()?, body.into())
         .header(CONTENT_TYPE.as_str(), HeaderValue::from_static("application/json"))
         .header("webhook-id", header(&id)?)
@@ -65,10 +69,17 @@ fn header(text: &str) -> Result<HeaderValue, VerifyError> {
     HeaderValue::from_str(text).map_err(|_| VerifyError::refused(URL_POINTER, "the ping cannot be sent"))
 }
 
+/// The key that a secret stands for; `None` when it says that it is base64 and is not.
+fn key_bytes(secret: &SecretText) -> Option<Zeroizing<Vec<u8>>> {
+    match secret.expose().strip_prefix("whsec_") {
+        Some(encoded) => STANDARD.decode(encoded).ok().map(Zeroizing::new),
+        None => Some(Zeroizing::new(secret.expose().as_bytes().to_vec())),
+    }
+}
+
 /// The value of `webhook-signature`.
-fn signature(key: &SecretText, id: &str, timestamp: i64, body: &str) -> String {
-    // HMAC takes a key of any length.
-    let mut mac = Hmac::<Sha256>::new_from_slice(key.expose().as_bytes()).expect("HMAC takes any key");
+fn signature(key: &[u8], id: &str, timestamp: i64, body: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     mac.update(format!("{id}.{timestamp}.{body}").as_bytes());
     format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
 }
@@ -80,13 +91,19 @@ mod tests {
     /// Against `openssl dgst -sha256 -hmac`, which knows nothing of this code.
     #[test]
     fn the_signature_covers_id_time_and_body() {
-        let key = SecretText::new("0123456789abcdef".to_owned());
-        let signed = signature(&key, "msg_1", 1_700_000_000, "{}");
+        let key = b"0123456789abcdef";
+        let signed = signature(key, "msg_1", 1_700_000_000, "{}");
         assert_eq!(signed, "v1,3uojc/2kvL+KpJkw4ZNrA/5YjEs9cdfKdc3lXIvRjkk=");
-        for (id, timestamp, body) in
-            [("msg_2", 1_700_000_000, "{}"), ("msg_1", 1, "{}"), ("msg_1", 1_700_000_000, "[]")]
-        {
-            assert_ne!(signature(&key, id, timestamp, body), signed);
-        }
+        assert_ne!(signature(key, "msg_2", 1_700_000_000, "{}"), signed);
+        assert_ne!(signature(key, "msg_1", 1, "{}"), signed);
+        assert_ne!(signature(key, "msg_1", 1_700_000_000, "[]"), signed);
+    }
+
+    #[test]
+    fn a_key_is_its_own_bytes_or_base64_that_says_so() {
+        let key = |text: &str| key_bytes(&SecretText::new(text.to_owned())).map(|bytes| bytes.to_vec());
+        assert_eq!(key("c2VjcmV0").unwrap(), b"c2VjcmV0");
+        assert_eq!(key("whsec_c2VjcmV0").unwrap(), b"secret");
+        assert_eq!(key("whsec_not base64"), None);
     }
 }

@@ -7,15 +7,16 @@
 //! | policy | `tenant`: what the tenant's own token may do |
 //!
 //! Facts (seen with OpenBao 2.7.2): creating a namespace that exists replaces its metadata, so it is
-//! read first; a deletion goes on after it is answered, and until it is over the namespace reads as
-//! `tainted`; a deletion may be asked for again at any time.
+//! read first; a store goes on setting itself up after its mount is answered, and refuses everything
+//! with 400 until it is done; a deletion goes on after it is answered, and until it is over the
+//! namespace reads as `tainted`; a deletion may be asked for again at any time.
 
 mod check;
 mod client;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use integraci_api::SecretText;
@@ -61,6 +62,11 @@ const OWNER: &str = "integraci";
 /// How long a saga waits before it asks whether a deletion is over: an empty namespace takes
 /// milliseconds, one with many secrets some seconds.
 const DELETION_POLL: Duration = Duration::from_millis(500);
+
+/// How long a new store is waited for: it is ready in milliseconds, on a busy node in some tens of
+/// them, and a saga that came back later instead would cost every new tenant that time.
+const SETUP_WAIT: Duration = Duration::from_secs(2);
+const SETUP_POLL: Duration = Duration::from_millis(10);
 
 /// How to reach OpenBao. Its `Debug` does not show the token.
 #[derive(Debug, Clone)]
@@ -159,17 +165,29 @@ impl OpenBao {
                 self.client.send(call).await?;
             }
         }
+        Ok(())
+    }
+
+    async fn ensure_kv_config(&self, namespace: &str) -> Result<(), SystemError> {
         let body = json!({ "cas_required": true, "max_versions": KV_MAX_VERSIONS });
         let path = format!("{KV_MOUNT}/config");
-        let call = Call::post("kv_configure", &path).namespace(namespace).json(&body);
-        match self.client.send(call).await {
-            // A store that was mounted a moment ago answers 400 until it is set up.
-            Err(refused) if refused.status == Some(400) => Err(SystemError {
-                class: busy(DELETION_POLL),
-                reason: "the store is being set up",
-                ..refused
-            }),
-            done => done.map(drop),
+        let asked_at = Instant::now();
+        loop {
+            let call = Call::post("kv_configure", &path).namespace(namespace).json(&body);
+            match self.client.send(call).await {
+                // To a body that is always the same, it means that the store is not set up yet.
+                Err(early) if early.status == Some(400) => {
+                    if asked_at.elapsed() > SETUP_WAIT {
+                        return Err(SystemError {
+                            class: busy(SETUP_WAIT),
+                            reason: "the store is still being set up",
+                            ..early
+                        });
+                    }
+                    tokio::time::sleep(SETUP_POLL).await;
+                }
+                done => return done.map(drop),
+            }
         }
     }
 
@@ -198,7 +216,9 @@ impl Isolation for OpenBao {
         let namespace = &tenant.openbao_namespace;
         self.ensure_namespace(namespace).await?;
         self.ensure_kv(namespace).await?;
-        self.ensure_policy(namespace).await
+        // Before the store's configuration, so that the store has some time to set itself up.
+        self.ensure_policy(namespace).await?;
+        self.ensure_kv_config(namespace).await
     }
 
     async fn ensure_none(&self, tenant: &TenantNames) -> Result<(), SystemError> {

@@ -1,0 +1,8 @@
+//! The server's parts against the real systems, started by
+//! `local-platform with postgres,openbao -- cargo test -p integraci-server --test it`.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
+
+mod openbao;
+mod openbao_secrets;
+mod verify;
