@@ -8,10 +8,12 @@
 //! OpenTofu 1.12 and go-plugin 1.8, as observed and as published.
 
 // Lets the derive's output, which names `::tfplugin`, be used inside this crate.
+#[cfg(test)]
 extern crate self as tfplugin;
 
 mod action;
 mod attribute;
+mod change;
 mod cx;
 mod data_source;
 mod diagnostic;
@@ -24,6 +26,7 @@ mod provider;
 mod resource;
 pub mod schema;
 mod server;
+mod service;
 pub mod value;
 mod wire;
 

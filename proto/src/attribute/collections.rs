@@ -50,7 +50,9 @@ impl<E: Attribute + Ord> AttributeType for BTreeSet<E> {
         let Dynamic::Set(elements) = value else {
             return Err(expected("a set"));
         };
-        elements.into_iter().map(E::from_dynamic).collect()
+        // The elements of a set have no names: the path ends at the set.
+        let element = |element| E::from_dynamic(element).map_err(|error| error.problem().clone().into());
+        elements.into_iter().map(element).collect()
     }
 
     fn into_dynamic(self) -> Dynamic {

@@ -14,6 +14,7 @@ mod value;
 pub use object::{ObjectReader, ObjectWriter};
 pub use text::Text;
 pub use timeouts::Timeouts;
+pub(crate) use timeouts::timeout_of;
 pub use value::Value;
 
 use crate::schema::{ObjectSchema, Shape};
@@ -97,6 +98,14 @@ pub(crate) fn decode_set<S: AttributeSet>(value: Dynamic) -> Result<S, ValueErro
         _ => Err(expected("an object")),
     }
 }
+
+/// Whether a value could not be read only because it is not known yet.
+pub(crate) fn is_premature(error: &ValueError) -> bool {
+    matches!(error.problem(), Problem::Expected { expected: KNOWN })
+}
+
+/// What a type asks for that cannot hold an unknown value.
+const KNOWN: &str = "a value that is known before apply";
 
 pub(crate) fn expected(what: &'static str) -> ValueError {
     Problem::Expected { expected: what }.into()

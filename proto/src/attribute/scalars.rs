@@ -8,7 +8,7 @@ use crate::value::{Dynamic, Number, Problem, Type, ValueError};
 pub(super) fn bare<T: AttributeType>(value: Dynamic) -> Result<T, ValueError> {
     match value.into_untyped() {
         Dynamic::Null => Err(Problem::Other("a value is required here, and null is none".into()).into()),
-        Dynamic::Unknown(_) => Err(expected("a value that is known before apply")),
+        Dynamic::Unknown(_) => Err(expected(super::KNOWN)),
         known => T::from_known(known),
     }
 }

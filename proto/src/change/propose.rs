@@ -37,7 +37,9 @@ fn attribute(own: &AttributeSchema, prior: Option<&Dynamic>, config: &Dynamic, m
         };
     }
     match &own.shape {
-        Shape::Nested(nesting, object) if !config.is_unknown() => nested(*nesting, object, prior, config, mode),
+        Shape::Nested(nesting, object) if !config.is_unknown() => {
+            nested(*nesting, object, prior, config, mode)
+        }
         _ => config.clone(),
     }
 }

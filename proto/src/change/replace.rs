@@ -6,7 +6,12 @@ use crate::schema::{AttributeSchema, Nesting, ObjectSchema, Shape};
 use crate::value::{Dynamic, Fields, PathStep};
 
 /// The attributes marked `replaces` that differ between the prior and the planned state.
-pub(crate) fn replaces(schema: &ObjectSchema, prior: &Fields, planned: &Fields, config: &Fields) -> Vec<Path> {
+pub(crate) fn replaces(
+    schema: &ObjectSchema,
+    prior: &Fields,
+    planned: &Fields,
+    config: &Fields,
+) -> Vec<Path> {
     let mut found = Vec::new();
     object(schema, prior, planned, Some(config), &mut Path::empty(), &mut found);
     found

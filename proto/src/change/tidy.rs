@@ -105,7 +105,9 @@ pub(crate) fn unknown_paths(value: &Dynamic) -> Vec<Path> {
                 fields.iter().for_each(|(key, value)| inside(PathStep::Key(key.clone()), value, found));
             }
             Dynamic::Object(fields) => {
-                fields.iter().for_each(|(name, value)| inside(PathStep::Attribute(name.clone()), value, found));
+                fields
+                    .iter()
+                    .for_each(|(name, value)| inside(PathStep::Attribute(name.clone()), value, found));
             }
             other if !other.is_wholly_known() => found.push(path.clone()),
             _ => {}
@@ -123,10 +125,12 @@ pub(crate) fn unknown_paths(value: &Dynamic) -> Vec<Path> {
 pub(crate) fn restore_unknowns(value: &mut Dynamic, before: &Dynamic) {
     match (value, before) {
         (value @ Dynamic::Unknown(_), Dynamic::Unknown(_)) => *value = before.clone(),
-        (Dynamic::List(values), Dynamic::List(befores)) | (Dynamic::Tuple(values), Dynamic::Tuple(befores)) => {
+        (Dynamic::List(values), Dynamic::List(befores))
+        | (Dynamic::Tuple(values), Dynamic::Tuple(befores)) => {
             values.iter_mut().zip(befores).for_each(|(value, before)| restore_unknowns(value, before));
         }
-        (Dynamic::Map(values), Dynamic::Map(befores)) | (Dynamic::Object(values), Dynamic::Object(befores)) => {
+        (Dynamic::Map(values), Dynamic::Map(befores))
+        | (Dynamic::Object(values), Dynamic::Object(befores)) => {
             restore_fields(values, befores);
         }
         // Where nothing but the promises can differ, the set is the one it was.

@@ -4,7 +4,7 @@
 //! [`AttributeSet`](crate::AttributeSet) whose attributes come from a catalogue, it is built from
 //! [`AttributeSchema`]s. Facts about flags and types: plugin protocol 6.10.
 
-mod check;
+pub(crate) mod faults;
 mod shape;
 mod validate;
 mod wire;
@@ -12,6 +12,8 @@ mod wire;
 use std::sync::Arc;
 
 pub use shape::{Nesting, Shape};
+pub(crate) use validate::WriteOnly;
+pub(crate) use wire::type_json;
 
 use crate::attribute::{Attribute, AttributeSet, AttributeType};
 use crate::value::{Dynamic, Type};
@@ -50,6 +52,16 @@ impl ObjectSchema {
     /// The attribute of that name.
     pub fn attribute(&self, name: &str) -> Option<&AttributeSchema> {
         self.attributes.iter().find(|attribute| *attribute.name == *name)
+    }
+
+    /// The same for something of which nothing is stored: what has a default is optional there, and
+    /// nothing is computed.
+    pub(crate) fn configured_only(&self) -> Self {
+        let mut only = self.clone();
+        for attribute in &mut only.attributes {
+            attribute.computed &= !attribute.optional;
+        }
+        only
     }
 
     /// The type of the object.

@@ -17,18 +17,23 @@ pub(crate) enum WriteOnly {
 impl ObjectSchema {
     /// Runs the validators on all that is known, and checks what the flags say.
     pub(crate) fn validate(&self, config: &Dynamic, write_only: WriteOnly, diags: &mut Diagnostics) {
-        Walk { write_only, path: Path::empty(), diags }.objects(self, config);
+        Walk { write_only, path: Path::empty(), in_set: false, diags }.objects(self, config);
     }
 }
 
 struct Walk<'a> {
     write_only: WriteOnly,
     path: Path,
+    /// The elements of a set have no names: the path ends at the set.
+    in_set: bool,
     diags: &'a mut Diagnostics,
 }
 
 impl Walk<'_> {
     fn within(&mut self, step: PathStep, walk: impl FnOnce(&mut Self)) {
+        if self.in_set {
+            return walk(self);
+        }
         self.path.push(step);
         walk(self);
         self.path.pop();
@@ -52,8 +57,11 @@ impl Walk<'_> {
                     self.within(PathStep::Key(key.clone()), |walk| walk.objects(schema, element));
                 }
             }
-            // The elements of a set have no names: what is wrong in one is said of the set.
-            Dynamic::Set(elements) => elements.iter().for_each(|element| self.objects(schema, element)),
+            Dynamic::Set(elements) => {
+                let outside = !std::mem::replace(&mut self.in_set, true);
+                elements.iter().for_each(|element| self.objects(schema, element));
+                self.in_set = !outside;
+            }
             _ => {}
         }
     }
@@ -63,10 +71,12 @@ impl Walk<'_> {
             return;
         }
         if !own.required && !own.optional {
-            self.say(Diagnostic::error("Read-only attribute").detail(format!(
-                "`{}` is set by the provider. Remove it from the configuration.",
-                own.name,
-            )));
+            self.say(
+                Diagnostic::error("Read-only attribute").detail(format!(
+                    "`{}` is set by the provider. Remove it from the configuration.",
+                    own.name,
+                )),
+            );
         }
         if let (true, WriteOnly::Refused) = (own.write_only, self.write_only) {
             self.say(Diagnostic::error("Write-only attributes are not supported by this version").detail(format!(
@@ -82,7 +92,9 @@ impl Walk<'_> {
         }
         for check in &own.validators {
             if let Err(reason) = check(value.untyped()) {
-                self.say(Diagnostic::error(format!("Invalid value for `{}`", own.name)).detail(sentence(&reason)));
+                self.say(
+                    Diagnostic::error(format!("Invalid value for `{}`", own.name)).detail(sentence(&reason)),
+                );
             }
         }
         if let Shape::Nested(_, inner) = &own.shape {
@@ -91,7 +103,6 @@ impl Walk<'_> {
     }
 
     fn say(&mut self, diagnostic: Diagnostic) {
-        // A path into a set would need the element's whole value, which may be a secret.
         self.diags.push(diagnostic.at(self.path.clone()));
     }
 }

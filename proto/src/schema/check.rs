@@ -1,1 +1,0 @@
-//! Faults in a schema itself, found when the server starts.
