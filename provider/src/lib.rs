@@ -1,5 +1,31 @@
 //! The Terraform and OpenTofu provider for IntegraCI.
 //!
-//! [`api`] is the client of the server; everything else is what Terraform sees.
+//! [`api`] is the client of the server; everything else is what Terraform sees: the provider's own
+//! configuration, and one file a resource or data source. `docs/` is written from the schemas by
+//! the small binary `provider-docs`.
 
 pub mod api;
+mod checks;
+mod connection;
+mod data_sources;
+mod diagnose;
+mod pointer;
+mod provider;
+mod resources;
+mod views;
+
+pub use provider::IntegraCi;
+
+/// Where the registry keeps the provider.
+pub const ADDRESS: &str = "registry.terraform.io/integraci/integraci";
+
+/// The provider with all that it offers.
+#[must_use]
+pub fn server() -> tfplugin::Server<IntegraCi> {
+    tfplugin::Server::new(ADDRESS)
+        .resource::<resources::Tenant>()
+        .resource::<resources::Connector>()
+        .resource::<resources::Quota>()
+        .data_source::<data_sources::Tenant>()
+        .data_source::<data_sources::Tenants>()
+}

@@ -1,3 +1,5 @@
 //! The plugin that Terraform and OpenTofu start.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    terraform_provider_integraci::server().serve()
+}

@@ -71,6 +71,9 @@ pub enum Error {
         /// The pause.
         pause: Duration,
     },
+    /// What was just made or changed is not there.
+    #[error("it was there a moment ago, and is not any more")]
+    Vanished,
     /// Terraform was interrupted.
     #[error("interrupted")]
     Stopped,

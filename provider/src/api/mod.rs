@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 pub use error::{Certificate, Error};
 pub use send::IdempotencyKey;
 pub use settings::{
-    Invalid, Settings, authorities_parse, endpoint_parse, is_exposed, timeout_parse, token_check,
+    Authorities, Invalid, Settings, authorities_parse, endpoint_parse, is_exposed, timeout_parse, token_check,
 };
 
 /// The way to one server with one token.
@@ -52,6 +52,12 @@ impl Api {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self { settings, client: OnceLock::new(), pace: pace::Pace::default() }
+    }
+
+    /// Address of the server, as it is told to people.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        self.settings.endpoint.as_str().trim_end_matches('/')
     }
 }
 

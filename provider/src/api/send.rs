@@ -2,7 +2,8 @@
 //!
 //! `429`, `503` and a connection that never came about mean that nothing was done: any request may
 //! be sent again. A lost answer means that it may have been done: only a request that is safe to
-//! repeat is sent again, which is a `GET`, or a `POST` with the `Idempotency-Key` it had before.
+//! repeat is sent again. That is one by an idempotent method (RFC 9110, section 9.2.2), a `POST` with
+//! the `Idempotency-Key` it had before, or a `PATCH` that sets values on no condition.
 
 use std::time::Duration;
 
@@ -55,6 +56,7 @@ pub(super) struct Call {
     key: Option<IdempotencyKey>,
     if_match: Option<i64>,
     held: Duration,
+    repeatable: bool,
 }
 
 impl Call {
@@ -68,6 +70,7 @@ impl Call {
             key: None,
             if_match: None,
             held: Duration::ZERO,
+            repeatable: false,
         }
     }
 
@@ -99,8 +102,19 @@ impl Call {
         self
     }
 
+    /// For a `PATCH` which, sent twice, does what it does sent once.
+    pub(super) const fn repeatable_if(mut self, repeatable: bool) -> Self {
+        self.repeatable = repeatable;
+        self
+    }
+
     fn is_repeatable(&self) -> bool {
-        self.method == Method::GET || (self.method == Method::POST && self.key.is_some())
+        match self.method {
+            Method::POST => self.key.is_some(),
+            Method::PATCH => self.repeatable,
+            // What it did the first time would make the condition false the second time.
+            _ => self.if_match.is_none(),
+        }
     }
 }
 
@@ -245,8 +259,17 @@ impl Api {
 }
 
 impl Patience {
+    /// Whether there is more time left than this.
+    #[must_use]
+    pub fn is_left(&self, time: Duration) -> bool {
+        Instant::now() + time < self.until
+    }
+
     /// Sleeps, unless Terraform is interrupted meanwhile.
-    pub(super) async fn sleep(&self, pause: Duration) -> Result<(), Error> {
+    ///
+    /// # Errors
+    /// [`Error::Stopped`].
+    pub async fn sleep(&self, pause: Duration) -> Result<(), Error> {
         tokio::select! {
             () = self.stopped.cancelled() => Err(Error::Stopped),
             () = tokio::time::sleep(pause) => Ok(()),
@@ -330,8 +353,8 @@ mod tests {
             (Method::POST, Some(IdempotencyKey::fresh()), true),
             (Method::POST, None, false),
             (Method::PATCH, None, false),
-            (Method::PUT, None, false),
-            (Method::DELETE, None, false),
+            (Method::PUT, None, true),
+            (Method::DELETE, None, true),
         ] {
             let mut call = Call::new(method.clone(), "tenants");
             call.key = key;

@@ -23,6 +23,10 @@ pub struct Settings {
     pub(super) request_timeout: Duration,
 }
 
+/// The certificate authorities that a server's certificate may come from.
+#[derive(Debug, Clone)]
+pub struct Authorities(Vec<reqwest::Certificate>);
+
 /// Why a setting cannot be right. The text says what is expected and never quotes the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -42,13 +46,11 @@ impl Settings {
         })
     }
 
-    /// The same, trusting these authorities (PEM, one or more) and no others.
-    ///
-    /// # Errors
-    /// When the text holds no certificate, or one that cannot be read.
-    pub fn with_authorities(mut self, pem: &str) -> Result<Self, Invalid> {
-        self.authorities = Some(authorities_parse(pem)?);
-        Ok(self)
+    /// The same, trusting these authorities (see [`authorities_parse`]) and no others.
+    #[must_use]
+    pub fn with_authorities(mut self, authorities: Authorities) -> Self {
+        self.authorities = Some(authorities.0);
+        self
     }
 
     /// The same with another timeout of a single request.
@@ -124,12 +126,12 @@ pub fn timeout_parse(text: &str) -> Result<Duration, Invalid> {
 ///
 /// # Errors
 /// When the text holds none, or one that cannot be read.
-pub fn authorities_parse(pem: &str) -> Result<Vec<reqwest::Certificate>, Invalid> {
+pub fn authorities_parse(pem: &str) -> Result<Authorities, Invalid> {
     const EXPECTED: Invalid = Invalid(
         "expected one or more certificates in PEM (`-----BEGIN CERTIFICATE-----` …); to give a file, write file(\"ca.pem\")",
     );
     match reqwest::Certificate::from_pem_bundle(pem.as_bytes()) {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        Ok(certificates) if !certificates.is_empty() => Ok(Authorities(certificates)),
         _ => Err(EXPECTED),
     }
 }

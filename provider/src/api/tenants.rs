@@ -83,7 +83,10 @@ impl Api {
         revision: Option<i64>,
         patience: &Patience,
     ) -> Result<Tenant, Error> {
-        let call = Call::new(Method::PATCH, format!("tenants/{id}")).body(json(change)?).if_match(revision);
+        let call = Call::new(Method::PATCH, format!("tenants/{id}"))
+            .body(json(change)?)
+            .if_match(revision)
+            .repeatable_if(revision.is_none());
         self.fetch(&call, "tenant", patience).await
     }
 

@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use axum::serve::Listener;
 use integraci_api::SecretText;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
-use terraform_provider_integraci::api::{Api, Certificate, Error, Settings, endpoint_parse};
+use terraform_provider_integraci::api::{
+    Api, Authorities, Certificate, Error, Settings, authorities_parse, endpoint_parse,
+};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -73,6 +75,10 @@ fn settings(url: &str) -> Settings {
     Settings::new(endpoint_parse(url).unwrap(), &SecretText::new("ici_test".into())).unwrap()
 }
 
+fn trust(pem: &str) -> Authorities {
+    authorities_parse(pem).unwrap()
+}
+
 async fn fault(settings: Settings) -> Certificate {
     match Api::new(settings).tenant_read(tenant_id(1), &patience()).await {
         Err(Error::Certificate(fault)) => fault,
@@ -84,7 +90,7 @@ async fn fault(settings: Settings) -> Certificate {
 async fn a_certificate_of_the_given_authority_is_accepted() {
     let authority = Authority::new();
     let url = authority.serve(localhost()).await;
-    let settings = settings(&url).with_authorities(&authority.0.pem()).unwrap();
+    let settings = settings(&url).with_authorities(trust(&authority.0.pem()));
     assert!(Api::new(settings).tenant_read(tenant_id(1), &patience()).await.unwrap().is_some());
 }
 
@@ -97,28 +103,28 @@ async fn each_fault_of_a_certificate_is_told_apart() {
     expired.not_before = date_time_ymd(2020, 1, 1);
     expired.not_after = date_time_ymd(2021, 1, 1);
     let url = authority.serve(expired).await;
-    assert_eq!(fault(settings(&url).with_authorities(&pem).unwrap()).await, Certificate::Expired);
+    assert_eq!(fault(settings(&url).with_authorities(trust(&pem))).await, Certificate::Expired);
 
     let mut early = localhost();
     early.not_before = date_time_ymd(4000, 1, 1);
     early.not_after = date_time_ymd(4001, 1, 1);
     let url = authority.serve(early).await;
-    assert_eq!(fault(settings(&url).with_authorities(&pem).unwrap()).await, Certificate::NotYetValid);
+    assert_eq!(fault(settings(&url).with_authorities(trust(&pem))).await, Certificate::NotYetValid);
 
     let other = CertificateParams::new(vec!["elsewhere.example".to_owned()]).unwrap();
     let url = authority.serve(other).await;
-    assert_eq!(fault(settings(&url).with_authorities(&pem).unwrap()).await, Certificate::WrongName);
+    assert_eq!(fault(settings(&url).with_authorities(trust(&pem))).await, Certificate::WrongName);
 
     let url = authority.serve(localhost()).await;
     let stranger = Authority::new().0.pem();
-    assert_eq!(fault(settings(&url).with_authorities(&stranger).unwrap()).await, Certificate::UnknownIssuer);
+    assert_eq!(fault(settings(&url).with_authorities(trust(&stranger))).await, Certificate::UnknownIssuer);
 }
 
 #[tokio::test]
 async fn plain_http_behind_https_is_said_to_be_that() {
     let fake = crate::fake::Fake::start(|_| json(200, &tenant(1, "acme"))).await;
     let url = fake.url.replace("http://", "https://");
-    let settings = settings(&url).with_authorities(&Authority::new().0.pem()).unwrap();
+    let settings = settings(&url).with_authorities(trust(&Authority::new().0.pem()));
     let error = Api::new(settings).tenant_read(tenant_id(1), &patience()).await.unwrap_err();
     assert!(matches!(error, Error::Tls { reason } if reason.contains("does not speak TLS")), "{error:?}");
 }

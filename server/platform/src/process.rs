@@ -185,10 +185,10 @@ impl Process {
     }
 
     /// Polls `ready` until it holds. An error when the process ends first or `deadline` passes.
-    pub(crate) async fn wait_ready<F: Future<Output = bool>>(
+    pub(crate) async fn wait_ready(
         &mut self,
         deadline: Duration,
-        mut ready: impl FnMut() -> F,
+        mut ready: impl AsyncFnMut() -> bool,
     ) -> Result<(), Error> {
         let began = Instant::now();
         loop {

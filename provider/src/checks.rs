@@ -1,0 +1,56 @@
+//! What a configured value must be, as far as it can be told without the server. The rules are
+//! those of `integraci-api`, which the server applies as well.
+
+use integraci_api::{SecretText, Slug, connectors, tenants};
+
+use crate::api;
+
+type Check = Result<(), String>;
+
+pub(crate) fn slug<T: AsRef<str>>(text: &T) -> Check {
+    text.as_ref().parse::<Slug>().map(drop).map_err(|error| error.to_string())
+}
+
+pub(crate) fn tenant_name<T: AsRef<str>>(text: &T) -> Check {
+    tenants::name_check(text.as_ref())
+}
+
+pub(crate) fn email<T: AsRef<str>>(text: &T) -> Check {
+    tenants::email_check(text.as_ref())
+}
+
+pub(crate) fn connector_name<T: AsRef<str>>(text: &T) -> Check {
+    connectors::name_check(text.as_ref())
+}
+
+/// Plans have the form of slugs; which there are is the server's to know.
+pub(crate) fn plan<T: AsRef<str>>(text: &T) -> Check {
+    if text.as_ref().is_empty() {
+        Err("expected the name of a plan, such as team".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
+/// A filter `key=value`.
+pub(crate) fn label_filter<T: AsRef<str>>(text: &T) -> Check {
+    let (key, value) =
+        text.as_ref().split_once('=').ok_or("expected a label as key=value, such as cost_centre=42")?;
+    tenants::label_check(key, value)
+}
+
+pub(crate) fn endpoint<T: AsRef<str>>(text: &T) -> Check {
+    api::endpoint_parse(text.as_ref()).map(drop).map_err(|error| error.to_string())
+}
+
+pub(crate) fn token<T: AsRef<str>>(text: &T) -> Check {
+    api::token_check(&SecretText::new(text.as_ref().to_owned())).map_err(|error| error.to_string())
+}
+
+pub(crate) fn authorities<T: AsRef<str>>(text: &T) -> Check {
+    api::authorities_parse(text.as_ref()).map(drop).map_err(|error| error.to_string())
+}
+
+pub(crate) fn timeout<T: AsRef<str>>(text: &T) -> Check {
+    api::timeout_parse(text.as_ref()).map(drop).map_err(|error| error.to_string())
+}

@@ -1,0 +1,294 @@
+//! One nested object for each kind of connector, made from the catalogue of `integraci-api`: a new
+//! kind there is a new attribute here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use integraci_api::SecretText;
+use integraci_api::catalogue::{Field, FieldValues, KINDS, Kind, SECRET_MAX_BYTES, Secret, SecretRule};
+use serde_json::{Map, Value as Json};
+use tfplugin::schema::{AttributeSchema, Nesting, ObjectSchema, Shape};
+use tfplugin::value::{DynamicSet, Fields, ValueError};
+use tfplugin::{AttributeSet, Diagnostic, Diagnostics, Dynamic, ObjectReader, ObjectWriter, Path, Value};
+use url::Url;
+
+/// What stands under the name of each kind, in the order of the catalogue.
+#[derive(Clone, Default)]
+pub(super) struct Kinds(Vec<Dynamic>);
+
+/// The kind that is set, with what is set in it.
+#[derive(Clone, Copy)]
+pub(super) struct Chosen<'a> {
+    pub(super) kind: &'static Kind,
+    fields: &'a Fields,
+}
+
+impl AttributeSet for Kinds {
+    fn schema() -> ObjectSchema {
+        let mut object = ObjectSchema::new("");
+        for kind in KINDS {
+            object.add(kind_attribute(kind));
+        }
+        object
+    }
+
+    fn decode(object: &mut ObjectReader) -> Result<Self, ValueError> {
+        Ok(Self(KINDS.iter().map(|kind| object.take_dynamic(kind.name)).collect()))
+    }
+
+    fn encode(self, object: &mut ObjectWriter) {
+        let mut values = self.0.into_iter();
+        for kind in KINDS {
+            object.put_dynamic(kind.name, values.next().unwrap_or_default());
+        }
+    }
+}
+
+impl Kinds {
+    /// The object of one kind, and of no other.
+    pub(super) fn of(kind: &'static Kind, fields: Fields) -> Self {
+        let mut fields = Some(fields);
+        let object = |own: &Kind| match own.name == kind.name {
+            true => fields.take().map(Dynamic::Object).unwrap_or_default(),
+            false => Dynamic::Null,
+        };
+        Self(KINDS.iter().map(object).collect())
+    }
+
+    /// The kind that is set, if it is known.
+    pub(super) fn chosen(&self) -> Option<Chosen<'_>> {
+        self.named().find_map(|(kind, value)| match value.untyped() {
+            Dynamic::Object(fields) => Some(Chosen { kind, fields }),
+            _ => None,
+        })
+    }
+
+    /// The kind that it must be, also where its object is not known yet.
+    pub(super) fn kind(&self) -> Option<&'static Kind> {
+        let mut set = self.named().filter(|(_, value)| !value.is_null());
+        match (self.chosen(), set.next(), set.next()) {
+            (Some(chosen), ..) => Some(chosen.kind),
+            (None, Some((kind, _)), None) => Some(kind),
+            _ => None,
+        }
+    }
+
+    fn named(&self) -> impl Iterator<Item = (&'static Kind, &Dynamic)> {
+        KINDS.iter().zip(&self.0)
+    }
+
+    /// Exactly one kind, with the secrets that it needs.
+    pub(super) fn validate(&self, diags: &mut Diagnostics) {
+        let set: Vec<_> =
+            self.named().filter(|(_, value)| matches!(value.untyped(), Dynamic::Object(_))).collect();
+        let undecided = self.named().any(|(_, value)| value.is_unknown());
+        if set.is_empty() && !undecided {
+            diags.push(Diagnostic::error("The connector has no kind").detail(format!(
+                "Set exactly one of: {}.",
+                KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>().join(", ")
+            )));
+        }
+        if set.len() > 1 {
+            let names: Vec<_> = set.iter().map(|(kind, _)| kind.name).collect();
+            for (kind, _) in &set {
+                diags.push(
+                    Diagnostic::error("The connector has more than one kind")
+                        .detail(format!(
+                            "A connector is of exactly one kind, and {} are set. Make another connector of the other.",
+                            names.join(" and ")
+                        ))
+                        .at(kind.name),
+                );
+            }
+        }
+        if let (1, Some(chosen)) = (set.len(), self.chosen()) {
+            chosen.validate_secrets(diags);
+        }
+    }
+}
+
+impl Chosen<'_> {
+    /// The readable configuration, as the API takes it.
+    pub(super) fn config(&self) -> Map<String, Json> {
+        let known = self.kind.fields.iter().filter_map(|field| {
+            let value = to_json(self.fields.get(field.name)?)?;
+            Some((field.name.to_owned(), value))
+        });
+        known.collect()
+    }
+
+    /// The secrets by name; none if one of them is not known yet. Only a configuration has them.
+    pub(super) fn secrets(&self) -> Option<BTreeMap<String, SecretText>> {
+        let mut secrets = BTreeMap::new();
+        for secret in self.kind.secrets {
+            match self.fields.get(&attribute_of(secret)).map(Dynamic::untyped) {
+                Some(Dynamic::String(text)) => {
+                    secrets.insert(secret.name.to_owned(), SecretText::new(text.clone()));
+                }
+                Some(Dynamic::Unknown(_)) => return None,
+                _ => {}
+            }
+        }
+        Some(secrets)
+    }
+
+    fn validate_secrets(&self, diags: &mut Diagnostics) {
+        // Where every one is needed, the schema says so already.
+        if self.kind.secret_rule != SecretRule::ExactlyOne {
+            return;
+        }
+        let value = |secret: &Secret| self.fields.get(&attribute_of(secret));
+        let given =
+            self.kind.secrets.iter().filter(|secret| value(secret).is_some_and(|value| !value.is_null()));
+        let undecided = self.kind.secrets.iter().any(|secret| value(secret).is_some_and(Dynamic::is_unknown));
+        if !undecided && given.count() != 1 {
+            let names: Vec<_> =
+                self.kind.secrets.iter().map(|secret| format!("`{}`", attribute_of(secret))).collect();
+            diags.push(
+                Diagnostic::error("Give exactly one secret")
+                    .detail(format!("A {} has exactly one of {}.", self.kind.name, names.join(", ")))
+                    .at(self.kind.name),
+            );
+        }
+    }
+
+    /// What the state keeps of a configuration that the server has. Where it only writes an address
+    /// in another way than the user did, the user's stays.
+    pub(super) fn observed(kind: &'static Kind, config: &Map<String, Json>, before: Option<Self>) -> Fields {
+        let fields = kind.fields.iter().map(|field| {
+            let own = before.as_ref().and_then(|before| before.fields.get(field.name));
+            let value = match (own, config.get(field.name)) {
+                (Some(own), Some(theirs)) if same(field.values, own, theirs) => own.clone(),
+                (_, theirs) => from_json(field.values, theirs),
+            };
+            (field.name.to_owned(), value)
+        });
+        let secrets = kind.secrets.iter().map(|secret| (attribute_of(secret), Dynamic::Null));
+        fields.chain(secrets).collect()
+    }
+}
+
+/// Where in a connector of this kind a problem's pointer points.
+pub(super) fn locate(kind: &Kind, parts: &[String]) -> Option<Path> {
+    let (first, rest) = parts.split_first()?;
+    let object = Path::root(kind.name);
+    match (first.as_str(), rest.first()) {
+        ("config" | "secrets" | "kind", None) => Some(object),
+        ("config", Some(field)) if kind.fields.iter().any(|own| own.name == field) => {
+            Some(object.attr(field))
+        }
+        ("secrets", Some(name)) => {
+            let secret = kind.secrets.iter().find(|own| own.name == name);
+            Some(secret.map_or(object.clone(), |secret| object.attr(&attribute_of(secret))))
+        }
+        ("config", Some(_)) => Some(object),
+        (attribute, None) => Some(Path::root(attribute)),
+        _ => None,
+    }
+}
+
+fn kind_attribute(kind: &'static Kind) -> AttributeSchema {
+    let described = format!("{} Verified by: {}", kind.summary, lower_first(kind.verified_by));
+    let mut object = ObjectSchema::new(&described);
+    for field in kind.fields {
+        object.add(field_attribute(field));
+    }
+    for secret in kind.secrets {
+        object.add(secret_attribute(kind, secret));
+    }
+    AttributeSchema::with_shape(kind.name, Shape::Nested(Nesting::Single, Arc::new(object)))
+        .optional()
+        .described(&described)
+}
+
+fn field_attribute(field: &'static Field) -> AttributeSchema {
+    type Words = Value<BTreeSet<Value<String>>>;
+    let values = field.values;
+    let attribute = match values {
+        FieldValues::Url | FieldValues::Text => AttributeSchema::new::<Value<String>>(field.name)
+            .validate::<Value<String>>(move |text: &String| values.check(&Json::from(text.as_str()))),
+        FieldValues::Integer => AttributeSchema::new::<Value<i64>>(field.name)
+            .validate::<Value<i64>>(move |number: &i64| values.check(&Json::from(*number))),
+        FieldValues::Words(_) => AttributeSchema::new::<Words>(field.name).validate::<Words>(
+            move |words: &BTreeSet<Value<String>>| {
+                if words.iter().any(Value::is_unknown) {
+                    return Ok(());
+                }
+                values.check(&words.iter().map(|word| word.as_deref().map(Json::from)).collect())
+            },
+        ),
+    };
+    let described = match values {
+        FieldValues::Words(words) => {
+            let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+            format!("{} At least one of: {}.", field.description, words.join(", "))
+        }
+        _ => field.description.to_owned(),
+    };
+    let attribute = attribute.described(&described);
+    if field.required { attribute.required() } else { attribute.optional() }
+}
+
+fn secret_attribute(kind: &Kind, secret: &'static Secret) -> AttributeSchema {
+    let (alone, min_bytes) = (kind.secret_rule == SecretRule::ExactlyOne, secret.min_bytes);
+    let described = if alone {
+        format!("{} Give exactly one of the secrets.", secret.description)
+    } else {
+        secret.description.to_owned()
+    };
+    let attribute = AttributeSchema::new::<Value<String>>(&attribute_of(secret))
+        .described(&described)
+        .write_only()
+        .sensitive()
+        .validate::<Value<String>>(move |text: &String| {
+            if (min_bytes..=SECRET_MAX_BYTES).contains(&text.len()) {
+                Ok(())
+            } else {
+                Err(format!("this secret has {min_bytes} to {SECRET_MAX_BYTES} bytes"))
+            }
+        });
+    if alone { attribute.optional() } else { attribute.required() }
+}
+
+/// Write-only attributes end with `_wo`.
+fn attribute_of(secret: &Secret) -> String {
+    format!("{}_wo", secret.name)
+}
+
+fn to_json(value: &Dynamic) -> Option<Json> {
+    match value.untyped() {
+        Dynamic::String(text) => Some(Json::from(text.as_str())),
+        Dynamic::Number(number) => number.to_i64().map(Json::from),
+        Dynamic::Set(words) => Some(words.iter().filter_map(to_json).collect()),
+        _ => None,
+    }
+}
+
+fn from_json(values: FieldValues, json: Option<&Json>) -> Dynamic {
+    match (values, json) {
+        (FieldValues::Url | FieldValues::Text, Some(Json::String(text))) => Dynamic::from(text.as_str()),
+        (FieldValues::Integer, Some(Json::Number(number))) => {
+            number.as_i64().map(Dynamic::from).unwrap_or_default()
+        }
+        (FieldValues::Words(_), Some(Json::Array(words))) => {
+            Dynamic::Set(words.iter().filter_map(Json::as_str).map(Dynamic::from).collect::<DynamicSet>())
+        }
+        _ => Dynamic::Null,
+    }
+}
+
+/// Whether both are the same to the far system.
+fn same(values: FieldValues, own: &Dynamic, theirs: &Json) -> bool {
+    match (values, own, theirs.as_str()) {
+        (FieldValues::Url, Dynamic::String(own), Some(theirs)) => {
+            own == theirs
+                || matches!((Url::parse(own), Url::parse(theirs)), (Ok(own), Ok(theirs)) if own == theirs)
+        }
+        _ => false,
+    }
+}
+
+fn lower_first(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(letters).collect()
+}
