@@ -297,11 +297,6 @@ impl Saga {
         waits.filter(|wait| *wait > now_ms).fold(renewal.min(self.lease_ends_ms), u64::min)
     }
 
-    /// When this holder must be silent, unless it has renewed its lease by then.
-    pub(super) const fn lease_ends_at(&self) -> u64 {
-        self.lease_ends_ms
-    }
-
     fn written(&mut self, record: &Record, out: &mut Vec<Effect>) {
         let (n, state) = match *record {
             Record::Settled(state) => return self.end(Ending::Settled(state), out),

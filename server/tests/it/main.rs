@@ -3,6 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
 
+mod database;
 mod openbao;
 mod openbao_secrets;
+mod saga;
+mod saga_world;
 mod verify;
