@@ -19,12 +19,14 @@ CREATE TABLE tenant (
   revision          bigint NOT NULL DEFAULT 1,
   quota_revision    bigint NOT NULL DEFAULT 0,
   quota_updated_at  timestamptz,
+  first_used_at     timestamptz,
   created_at        timestamptz NOT NULL,
   updated_at        timestamptz NOT NULL
 );
 
 -- A slug that was ever in use is never given out again: names in far systems and in people's
--- records would come to mean somebody else.
+-- records would come to mean somebody else. In use: something was made in the tenant, or changed of
+-- it (tenant.first_used_at). One that was only half made, or made and taken back, is free again.
 CREATE TABLE slug_retired (
   slug       text PRIMARY KEY,
   tenant_id  uuid NOT NULL,
@@ -116,7 +118,6 @@ CREATE TABLE idempotency_key (
   key         text NOT NULL,
   tenant_id   uuid,
   fingerprint bytea NOT NULL,
-  status      smallint NOT NULL,
   body        jsonb NOT NULL,
   created_at  timestamptz NOT NULL,
   PRIMARY KEY (token_id, key)

@@ -3,7 +3,22 @@
 //! Arrows go one way: `http` → a capability (`tenants`, `connectors`, `quotas`, `accounts`) → `store`
 //! or `saga` → `isolation`. Nothing points back.
 
+pub mod accounts;
+pub mod app;
+pub mod cli;
+pub mod config;
 pub mod connectors;
+pub mod doctor;
+pub mod error;
+pub mod http;
+pub mod idempotency;
 pub mod isolation;
+pub mod operations;
+pub mod page;
+pub mod plans;
+pub mod quotas;
 pub mod saga;
+pub mod serve;
+pub mod source;
 pub mod store;
+pub mod tenants;

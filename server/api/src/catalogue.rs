@@ -172,7 +172,7 @@ impl Kind {
                 }
                 None | Some(Value::Null) => {}
                 Some(value) => {
-                    faults.extend(field.values.check(value).err().map(|detail| FieldProblem::new(at, detail)))
+                    faults.extend(field.values.check(value).err().map(|detail| FieldProblem::new(at, detail)));
                 }
             }
         }
@@ -299,7 +299,7 @@ fn check_words(value: &Value, known: &[&str]) -> Result<(), String> {
 mod tests {
     use super::*;
 
-    fn config(json: Value) -> Map<String, Value> {
+    fn config(json: &Value) -> Map<String, Value> {
         json.as_object().unwrap().clone()
     }
 
@@ -334,7 +334,7 @@ mod tests {
     fn missing_unknown_and_wrong_fields_are_told_together() {
         let webhook = kind("webhook").unwrap();
         let faults = webhook
-            .check_config(&config(serde_json::json!({"events": ["nope"], "colour": 1})), "/config")
+            .check_config(&config(&serde_json::json!({"events": ["nope"], "colour": 1})), "/config")
             .unwrap_err();
         let pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
         assert_eq!(pointers, ["/config/url", "/config/events", "/config/colour"]);

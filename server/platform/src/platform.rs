@@ -40,21 +40,11 @@ impl Platform {
         progress: &Progress,
     ) -> Result<Self, Error> {
         let dir = DataDir::take(dir)?;
-        let each = wanted.systems().iter().map(|system| {
-            let system = *system;
-            let dir = &dir;
-            async move {
-                let start = Start {
-                    programs: cache.system(system, progress).await?,
-                    dir: dir.system(system)?,
-                    throwaway: wanted.is_throwaway(),
-                };
-                let phase = progress.phase(system);
-                let started = start_retrying(system, &start).await?;
-                phase.done("ready");
-                Ok::<_, Error>(started)
-            }
-        });
+        let each: Vec<_> = wanted
+            .systems()
+            .iter()
+            .map(|system| start_one(cache, &dir, *system, wanted.is_throwaway(), progress))
+            .collect();
         let started = try_join_all(each).await?;
 
         let mut platform = Self { endpoints: Endpoints::default(), services: Vec::new(), dir };
@@ -108,6 +98,22 @@ impl Drop for Platform {
     }
 }
 
+/// Gets a system and starts it.
+async fn start_one(
+    cache: &Cache,
+    dir: &DataDir,
+    system: System,
+    throwaway: bool,
+    progress: &Progress,
+) -> Result<(Service, Endpoints), Error> {
+    let programs = cache.system(system, progress).await?;
+    let start = Start { programs, dir: dir.system(system)?, throwaway };
+    let phase = progress.phase(system);
+    let started = start_retrying(system, &start).await?;
+    phase.done("ready");
+    Ok(started)
+}
+
 /// Between the choice of a port and its use, another program may take it: then new ones are chosen.
 async fn start_retrying(system: System, start: &Start) -> Result<(Service, Endpoints), Error> {
     for _ in 0..2 {
@@ -117,4 +123,17 @@ async fn start_retrying(system: System, start: &Start) -> Result<(Service, Endpo
         }
     }
     systems::start(system, start).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A server may start it in a task of its own.
+    #[test]
+    fn a_start_can_be_sent_between_threads() {
+        fn sendable(_: impl Send) {}
+        sendable(Platform::start(Path::new("/never"), &Wanted::default(), &Progress::silent()));
+        sendable(crate::with(&Wanted::default(), &[], &Progress::silent()));
+    }
 }

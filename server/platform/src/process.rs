@@ -185,10 +185,10 @@ impl Process {
     }
 
     /// Polls `ready` until it holds. An error when the process ends first or `deadline` passes.
-    pub(crate) async fn wait_ready(
+    pub(crate) async fn wait_ready<F: Future<Output = bool>>(
         &mut self,
         deadline: Duration,
-        mut ready: impl AsyncFnMut() -> bool,
+        mut ready: impl FnMut() -> F,
     ) -> Result<(), Error> {
         let began = Instant::now();
         loop {

@@ -59,6 +59,13 @@ pub trait Step: Send + Sync {
         &[]
     }
 
+    /// Whether there is no way back once this step is done: what fails after it is tried for long and
+    /// then waits for an operator, as in a definition that only goes forward. A pivot needs, directly
+    /// or through others, every step declared before it.
+    fn is_pivot(&self) -> bool {
+        false
+    }
+
     /// The longest that one call of any verb may take; it is cut off then, and its outcome unknown.
     fn deadline(&self) -> Duration {
         DEADLINE
@@ -194,6 +201,13 @@ impl StepError {
     #[must_use]
     pub fn lease_lost() -> Self {
         Self::new(Class::LeaseLost, ProblemCode::Internal, "Another replica has taken the operation over.")
+    }
+
+    /// The same, told to callers under another code.
+    #[must_use]
+    pub fn with_code(mut self, code: ProblemCode) -> Self {
+        self.code = code;
+        self
     }
 
     /// What kind of failure it was.

@@ -33,6 +33,8 @@ pub(super) struct Shape {
     pub(super) direction: Direction,
     /// For each step the earlier ones that it needs.
     pub(super) needs: Vec<Vec<usize>>,
+    /// The step after which there is no way back.
+    pub(super) pivot: Option<usize>,
 }
 
 impl Shape {
@@ -43,7 +45,8 @@ impl Shape {
             let needs = step.needs().iter();
             needs.filter_map(|needed| names.iter().position(|name| name == needed)).collect()
         });
-        Self { direction: definition.direction, needs: needs.collect() }
+        let pivot = definition.steps.iter().position(|step| step.is_pivot());
+        Self { direction: definition.direction, needs: needs.collect(), pivot }
     }
 }
 
@@ -365,7 +368,7 @@ impl Saga {
     }
 
     fn failed(&mut self, at: At, n: usize, verb: Verb, error: StepError, out: &mut Vec<Effect>) {
-        let one_way = verb == Verb::Undo || self.shape.direction == Direction::ForwardOnly;
+        let one_way = verb == Verb::Undo || self.only_goes_forward();
         let step = &mut self.steps[n];
         // Begun applies and undos are counted when their intent is written.
         let attempts = step.attempts + u32::from(verb == Verb::Probe);
@@ -386,7 +389,7 @@ impl Saga {
             let record = Record::Retry { n, attempts: step.attempts, wait_ms: 0, error };
             return self.write(n, record, out);
         }
-        let turn_back = self.shape.direction == Direction::OrNothing;
+        let turn_back = !self.only_goes_forward();
         self.turning |= turn_back;
         self.write(n, Record::Failed { n, error, turn_back }, out);
     }
@@ -478,6 +481,12 @@ impl Saga {
     /// Whether new writes and calls may begin.
     const fn goes_on(&self) -> bool {
         !self.draining && !self.turning
+    }
+
+    /// Whether what fails cannot be undone instead.
+    fn only_goes_forward(&self) -> bool {
+        let past_pivot = self.shape.pivot.is_some_and(|n| self.steps[n].state == StepState::Done);
+        past_pivot || self.shape.direction == Direction::ForwardOnly
     }
 
     fn needs_are_done(&self, n: usize) -> bool {

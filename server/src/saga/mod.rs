@@ -15,6 +15,7 @@ mod lease;
 pub mod log;
 mod machine;
 mod runner;
+mod systems;
 
 pub use definition::{
     Class, Definition, DefinitionError, Definitions, Direction, Probe, Step, StepCx, StepError,

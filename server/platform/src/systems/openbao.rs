@@ -45,15 +45,10 @@ pub(super) async fn start(start: &Start) -> Result<(Service, Endpoints), Error> 
     })?;
 
     let bao = Api::new(&addr)?;
-    let mut health = None;
-    let answers = async |health: &mut Option<StatusCode>| {
-        *health = bao.health().await;
-        health.is_some()
-    };
-    process.wait_ready(READY_DEADLINE, async || answers(&mut health).await).await?;
+    process.wait_ready(READY_DEADLINE, || bao.answers()).await?;
     let root_token = match start.dir.secret_kept(ROOT_TOKEN)? {
         Some(kept) => kept,
-        None if health == Some(StatusCode::NOT_IMPLEMENTED) => {
+        None if bao.health().await == Some(StatusCode::NOT_IMPLEMENTED) => {
             let made = bao.initialize().await?;
             start.dir.secret(ROOT_TOKEN, || made)?
         }
@@ -62,7 +57,7 @@ pub(super) async fn start(start: &Start) -> Result<(Service, Endpoints), Error> 
             return Err(Error::Incomplete { dir, why: "it is initialised, but its root token is not here" });
         }
     };
-    process.wait_ready(READY_DEADLINE, async || bao.health().await == Some(StatusCode::OK)).await?;
+    process.wait_ready(READY_DEADLINE, || bao.is_active()).await?;
 
     let openbao = Some(OpenBao { addr, root_token });
     Ok((service, Endpoints { openbao, ..Endpoints::default() }))
@@ -92,7 +87,7 @@ fn configure(start: &Start, port: u16, cluster_port: u16) -> Result<PathBuf, Err
     Ok(file)
 }
 
-/// The two calls that it takes to get OpenBao going.
+/// The calls that it takes to get OpenBao going.
 struct Api {
     http: reqwest::Client,
     addr: String,
@@ -103,6 +98,14 @@ impl Api {
         let http =
             local_client().build().map_err(|_| failed("making an HTTP client", "it cannot be built"))?;
         Ok(Self { http, addr: addr.to_owned() })
+    }
+
+    async fn answers(&self) -> bool {
+        self.health().await.is_some()
+    }
+
+    async fn is_active(&self) -> bool {
+        self.health().await == Some(StatusCode::OK)
     }
 
     async fn health(&self) -> Option<StatusCode> {

@@ -62,7 +62,7 @@ pub(super) async fn start(start: &Start) -> Result<(Service, Endpoints), Error> 
         orphaned: Signal::SIGQUIT, // "immediate": takes its own children with it
     })?;
     let id = process.id();
-    process.wait_ready(READY_DEADLINE, async || is_ready(&data, id)).await?;
+    process.wait_ready(READY_DEADLINE, || std::future::ready(is_ready(&data, id))).await?;
 
     let superuser_url =
         format!("postgres://postgres:{}@127.0.0.1:{port}/postgres", password.expose_secret()).into();

@@ -3,6 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
 
 mod far_side;
+mod keycloak;
+mod kubernetes;
+mod nats;
 mod openbao;
 mod postgres;
 mod with;

@@ -1,0 +1,40 @@
+# One target per job; CI runs `lint` and `test`, nothing else.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+# The crash points let tests kill the server in mid-saga; a released build has none.
+FEATURES := --features integraci-server/crash-points
+PLATFORM := target/debug/local-platform
+
+.PHONY: help demo demo-down test canary lint docs bench build
+
+help: ## Says what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: ## Builds, starts the platform and applies examples/onboarding
+	@acceptance-tests/demo/demo.sh up
+
+demo-down: ## Stops all that `make demo` started
+	@acceptance-tests/demo/demo.sh down
+
+build: ## Builds every binary as the tests use them
+	cargo build --workspace --bins --examples $(FEATURES)
+
+test: build ## Runs every test, against the real systems
+	$(PLATFORM) with postgres openbao -- cargo test --workspace $(FEATURES)
+
+canary: build ## Applies unique secrets and looks for them everywhere but in OpenBao
+	$(PLATFORM) with postgres openbao -- cargo test -q -p acceptance-tests --test canary
+
+lint: ## Formatting, clippy with every warning an error, and the generated files
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets $(FEATURES) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+docs: ## Writes the generated files: docs/openapi.json and the provider's registry docs
+	cargo run -q -p integraci-server -- openapi > docs/openapi.json.new
+	mv docs/openapi.json.new docs/openapi.json
+	cargo run -q -p terraform-provider-integraci --bin docs
+
+bench: ## Measures the provider beside a minimal Go provider; writes docs/benchmarks.md
+	cargo run --release -p acceptance-tests --bin bench

@@ -1,0 +1,28 @@
+//! Everything a request can use, made once at start.
+
+use crate::accounts::Tokens;
+use crate::connectors::Connectors;
+use crate::operations::Operations;
+use crate::plans::Plans;
+use crate::quotas::Quotas;
+use crate::store::Store;
+use crate::tenants::Tenants;
+
+/// The capabilities, shared by every request.
+#[derive(Clone)]
+pub struct App {
+    /// Who calls.
+    pub tokens: Tokens,
+    /// Tenants.
+    pub tenants: Tenants,
+    /// Connectors.
+    pub connectors: Connectors,
+    /// Quotas.
+    pub quotas: Quotas,
+    /// Operations.
+    pub operations: Operations,
+    /// The plans there are.
+    pub plans: Plans,
+    /// For the question whether the database answers.
+    pub store: Store,
+}

@@ -1,0 +1,386 @@
+//! The configuration: a TOML file, overridden by the environment (`INTEGRACI_SERVER__OPENBAO__TOKEN`
+//! sets `openbao.token`). Checked at start, every fault told at once, none of them quoting a value.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use integraci_api::SecretText;
+use ipnet::IpNet;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use url::Url;
+
+use crate::connectors::outbound::OutboundConfig;
+use crate::http::HttpLimits;
+use crate::isolation::openbao::OpenBaoConfig;
+use crate::plans::{Plan, Plans};
+use crate::store::{PLATFORM_ROLE, StoreConfig, TENANT_ROLE};
+
+/// The prefix of the variables that override the file.
+const ENV_PREFIX: &str = "INTEGRACI_SERVER";
+
+/// Enough for a busy replica; Postgres's own default allows 100 in all.
+const MAX_CONNECTIONS: u32 = 10;
+/// A call to OpenBao takes milliseconds; a leader election some seconds.
+const OPENBAO_TIMEOUT: Duration = Duration::from_secs(10);
+/// A far side that takes longer to answer a ping is not one to wait for.
+const OUTBOUND_TIMEOUT: Duration = Duration::from_secs(10);
+/// A list of tags fits; what does not is not what was asked for.
+const OUTBOUND_MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// What the server needs to know.
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The database.
+    pub store: StoreConfig,
+    /// The login that `migrate` uses: one that may create roles.
+    pub admin_url: Option<SecretString>,
+    /// OpenBao.
+    pub openbao: OpenBaoConfig,
+    /// Calls to far sides.
+    pub outbound: OutboundConfig,
+    /// The plans.
+    pub plans: Plans,
+    /// Limits of every request.
+    pub http: HttpLimits,
+}
+
+/// What is wrong with a configuration: a line a fault, each naming its field and what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("the configuration is not usable:\n{}", .0.iter().map(|fault| format!("  - {fault}")).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigError(pub Vec<String>);
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    listen: Option<String>,
+    database: Database,
+    openbao: Bao,
+    outbound: Outbound,
+    http: Http,
+    plans: Option<Vec<PlanEntry>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Database {
+    tenant_url: Option<SecretString>,
+    platform_url: Option<SecretString>,
+    admin_url: Option<SecretString>,
+    max_connections: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Bao {
+    address: Option<String>,
+    token: Option<SecretString>,
+    token_file: Option<PathBuf>,
+    namespace: Option<String>,
+    ca_certificate: Option<PathBuf>,
+    timeout_s: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Outbound {
+    allow: Vec<String>,
+    allow_http: bool,
+    timeout_s: Option<u64>,
+    max_body_bytes: Option<usize>,
+    ca_certificate: Option<PathBuf>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Http {
+    max_body_bytes: Option<usize>,
+    timeout_s: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlanEntry {
+    name: String,
+    limits: BTreeMap<String, i64>,
+}
+
+impl Config {
+    /// Reads the file, if one is named, and the environment over it.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut source = config::Config::builder();
+        if let Some(path) = file {
+            source = source.add_source(config::File::from(path).format(config::FileFormat::Toml));
+        }
+        let environment = config::Environment::with_prefix(ENV_PREFIX)
+            .prefix_separator("__")
+            .separator("__")
+            .try_parsing(true);
+        let file: File = source
+            .add_source(environment)
+            .build()
+            .and_then(config::Config::try_deserialize)
+            .map_err(|error| ConfigError(vec![unreadable(&error, file)]))?;
+        file.check().map_err(ConfigError)
+    }
+}
+
+/// What the library says of a fault, where that cannot quote a value.
+fn unreadable(error: &config::ConfigError, file: Option<&Path>) -> String {
+    use config::ConfigError::{FileParse, NotFound, Type};
+    let place = file.map_or_else(|| "the environment".to_owned(), |path| path.display().to_string());
+    match error {
+        FileParse { .. } => format!("{place} is not valid TOML"),
+        Type { key: Some(key), expected, .. } => format!("{key}: expected {expected}"),
+        NotFound(field) => format!("{field}: missing"),
+        config::ConfigError::Message(text)
+            if text.starts_with("unknown field") || text.starts_with("missing field") =>
+        {
+            text.clone()
+        }
+        config::ConfigError::At { error, key, .. } => {
+            let field = key.as_deref().unwrap_or("a field");
+            format!("{field}: {}", unreadable(error, file))
+        }
+        _ => format!("{place} cannot be read, or holds a value of the wrong type"),
+    }
+}
+
+/// Collects faults while the parts are read, so that all are told at once.
+#[derive(Default)]
+struct Faults(Vec<String>);
+
+impl Faults {
+    fn take<T>(&mut self, field: &str, result: Result<T, impl std::fmt::Display>) -> Option<T> {
+        result.map_err(|detail| self.0.push(format!("{field}: {detail}"))).ok()
+    }
+
+    fn required<T>(&mut self, field: &str, value: Option<T>, what: &str) -> Option<T> {
+        self.take(field, value.ok_or_else(|| format!("missing; {what}")))
+    }
+}
+
+impl File {
+    fn check(self) -> Result<Config, Vec<String>> {
+        let mut faults = Faults::default();
+        let listen = self.listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
+        let listen = faults.take(
+            "listen",
+            listen.parse().map_err(|_| "expected an address and a port such as 0.0.0.0:8080"),
+        );
+        let tenant_url =
+            database_url(&mut faults, "database.tenant_url", self.database.tenant_url, Some(TENANT_ROLE));
+        let platform_url = database_url(
+            &mut faults,
+            "database.platform_url",
+            self.database.platform_url,
+            Some(PLATFORM_ROLE),
+        );
+        let admin_url = self
+            .database
+            .admin_url
+            .and_then(|url| database_url(&mut faults, "database.admin_url", Some(url), None));
+        let openbao = self.openbao.check(&mut faults);
+        let outbound = self.outbound.check(&mut faults);
+        let plans = match self.plans {
+            None => Some(Plans::shipped()),
+            Some(entries) => {
+                let plans = entries
+                    .into_iter()
+                    .map(|entry| Plan { name: entry.name, limits: entry.limits })
+                    .collect();
+                Plans::new(plans).map_err(|plan_faults| faults.0.extend(plan_faults)).ok()
+            }
+        };
+        let shipped = HttpLimits::default();
+        let http = HttpLimits {
+            body_bytes: self.http.max_body_bytes.unwrap_or(shipped.body_bytes),
+            timeout: self.http.timeout_s.map_or(shipped.timeout, Duration::from_secs),
+        };
+        let max_connections = self.database.max_connections.unwrap_or(MAX_CONNECTIONS);
+        if max_connections < 2 {
+            faults
+                .0
+                .push("database.max_connections: at least 2, one of which listens for changes".to_owned());
+        }
+        match (listen, tenant_url, platform_url, openbao, plans, faults.0.is_empty()) {
+            (Some(listen), Some(tenant_url), Some(platform_url), Some(openbao), Some(plans), true) => {
+                Ok(Config {
+                    listen,
+                    store: StoreConfig { tenant_url, platform_url, max_connections },
+                    admin_url,
+                    openbao,
+                    outbound,
+                    plans,
+                    http,
+                })
+            }
+            _ => Err(faults.0),
+        }
+    }
+}
+
+fn database_url(
+    faults: &mut Faults,
+    field: &str,
+    url: Option<SecretString>,
+    role: Option<&str>,
+) -> Option<SecretString> {
+    let url = faults.required(field, url, "a URL such as postgres://role:password@host:5432/integraci")?;
+    let parsed = Url::parse(url.expose_secret())
+        .ok()
+        .filter(|parsed| matches!(parsed.scheme(), "postgres" | "postgresql"));
+    let parsed = faults.required(
+        field,
+        parsed,
+        "expected a URL such as postgres://role:password@host:5432/integraci",
+    )?;
+    match role {
+        Some(role) if parsed.username() != role => {
+            faults
+                .0
+                .push(format!("{field}: must log in as `{role}`, whose policies hold it to what it may see"));
+            None
+        }
+        _ => Some(url),
+    }
+}
+
+impl Bao {
+    fn check(self, faults: &mut Faults) -> Option<OpenBaoConfig> {
+        let address =
+            faults.required("openbao.address", self.address, "a URL such as https://openbao.example:8200");
+        let address = address.and_then(|text| {
+            let url = Url::parse(&text)
+                .ok()
+                .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+            faults.required("openbao.address", url, "expected a URL such as https://openbao.example:8200")
+        });
+        let token = match (self.token, self.token_file) {
+            (Some(token), None) => Some(token),
+            (None, Some(path)) => {
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|error| format!("{} cannot be read: {}", path.display(), error.kind()));
+                faults.take("openbao.token_file", text).map(|text| SecretString::from(text.trim().to_owned()))
+            }
+            (None, None) => faults.required(
+                "openbao.token",
+                None,
+                "set openbao.token_file, or openbao.token by the environment",
+            ),
+            (Some(_), Some(_)) => {
+                faults.0.push("openbao.token: set it or openbao.token_file, not both".to_owned());
+                None
+            }
+        };
+        Some(OpenBaoConfig {
+            address: address?,
+            token: SecretText::new(token?.expose_secret().to_owned()),
+            namespace: self.namespace,
+            ca_certificate: self.ca_certificate,
+            timeout: self.timeout_s.map_or(OPENBAO_TIMEOUT, Duration::from_secs),
+        })
+    }
+}
+
+impl Outbound {
+    fn check(self, faults: &mut Faults) -> OutboundConfig {
+        let allow = self
+            .allow
+            .iter()
+            .enumerate()
+            .filter_map(|(n, text)| {
+                let net: Result<IpNet, _> = text.parse().map_err(|_| "expected a network such as 10.0.0.0/8");
+                faults.take(&format!("outbound.allow[{n}]"), net)
+            })
+            .collect();
+        OutboundConfig {
+            allow,
+            allow_http: self.allow_http,
+            timeout: self.timeout_s.map_or(OUTBOUND_TIMEOUT, Duration::from_secs),
+            max_body_bytes: self.max_body_bytes.unwrap_or(OUTBOUND_MAX_BODY_BYTES),
+            ca_certificate: self.ca_certificate,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(toml: &str) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        std::fs::write(file.path(), toml).unwrap();
+        Config::load(Some(file.path()))
+    }
+
+    const GOOD: &str = r#"
+        [database]
+        tenant_url = "postgres://integraci_tenant:a@localhost/integraci"
+        platform_url = "postgres://integraci_platform:b@localhost/integraci"
+        [openbao]
+        address = "http://localhost:8200"
+        token = "t"
+    "#;
+
+    #[test]
+    fn a_small_configuration_is_enough() {
+        let config = read(GOOD).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config.listen.port(), 8080);
+        assert!(config.plans.get("team").is_ok());
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_and_no_secret_with_it() {
+        let error = read(
+            r#"
+            listen = "here"
+            [database]
+            tenant_url = "postgres://postgres:hunter2@localhost/integraci"
+            [openbao]
+            address = "localhost"
+            [outbound]
+            allow = ["10.0.0.0/8", "everything"]
+            [[plans]]
+            name = "free"
+            limits = { unicorns = 1 }
+            "#,
+        )
+        .err()
+        .unwrap()
+        .to_string();
+        for field in [
+            "listen:",
+            "database.tenant_url:",
+            "database.platform_url:",
+            "openbao.address:",
+            "openbao.token:",
+            "outbound.allow[1]:",
+            "plans: `free` needs limits.connectors",
+            "plans: `free` limits `unicorns`",
+        ] {
+            assert!(error.contains(field), "{field} is not in:\n{error}");
+        }
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_without_its_values() {
+        for toml in [
+            "database = 'hunter2'",
+            "[database]\ntenant_url = ['hunter2']",
+            "[openbao]\ntimeout_s = 'hunter2'",
+            "= hunter2",
+            "[openbao]\ncolour = 'hunter2'",
+        ] {
+            let error = read(toml).err().unwrap().to_string();
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Connectors' rows: every statement on `connector` that the capability makes for a request.
+
+use integraci_api::connectors::{Connector, ConnectorCreate};
+use integraci_api::{ConnectorId, OperationId, Page, Problem, ProblemCode};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::row::{self, Row};
+use super::secrets;
+use crate::error::Error;
+use crate::page::{Cursor, Slice};
+use crate::store::{StoreError, TenantTx};
+
+/// One connector of the tenant.
+pub(super) async fn read(tx: &mut TenantTx, id: ConnectorId) -> Result<Connector, Error> {
+    let row: Option<Row> = sqlx::query_as(row::SELECT)
+        .bind(id.uuid())
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(StoreError::on("read a connector"))?;
+    row.ok_or_else(|| Error::not_found("connector"))?.into_connector()
+}
+
+/// One connector of the tenant, locked, of the revision that the caller expects; and the operation
+/// that is changing it.
+pub(super) async fn lock(
+    tx: &mut TenantTx,
+    id: ConnectorId,
+    expected: Option<i64>,
+) -> Result<(Connector, Option<OperationId>), Error> {
+    let row: Option<Row> = sqlx::query_as(row::SELECT_FOR_UPDATE)
+        .bind(id.uuid())
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(StoreError::on("lock a connector"))?;
+    let row = row.ok_or_else(|| Error::not_found("connector"))?;
+    let operation = row.operation();
+    let connector = row.into_connector()?;
+    if expected.is_some_and(|revision| revision != connector.revision) {
+        let detail = "the connector has changed since it was read; read it again";
+        return Err(Problem::new(ProblemCode::PreconditionFailed, detail).into());
+    }
+    Ok((connector, operation))
+}
+
+/// One page of the tenant's connectors.
+pub(super) async fn list(
+    tx: &mut TenantTx,
+    name: Option<&str>,
+    kind: Option<&str>,
+    slice: Slice,
+) -> Result<Page<Connector>, Error> {
+    let rows: Vec<Row> = sqlx::query_as(row::LIST)
+        .bind(tx.tenant().uuid())
+        .bind(name)
+        .bind(kind)
+        .bind(slice.after)
+        .bind(slice.fetch())
+        .fetch_all(tx.conn())
+        .await
+        .map_err(StoreError::on("list connectors"))?;
+    let connectors = rows.into_iter().map(Row::into_connector).collect::<Result<Vec<_>, _>>()?;
+    Ok(slice.page(connectors.into_iter(), |connector| Cursor(connector.id.uuid())))
+}
+
+/// Inserts a connector and takes its place in the quota, in one statement: of two that want the last
+/// place one gets it, whoever looked first.
+pub(super) async fn insert(
+    tx: &mut TenantTx,
+    id: ConnectorId,
+    operation: OperationId,
+    wanted: &ConnectorCreate,
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    refuse_taken(tx, &wanted.name, None).await?;
+    let inserted = sqlx::query(
+        "WITH place AS (
+           UPDATE quota SET used = used + 1
+           WHERE tenant_id = $2 AND dimension = 'connectors' AND used < coalesce(own_max, plan_max) RETURNING 1)
+         INSERT INTO connector (id, tenant_id, name, kind, config, secret_ref, status, operation_id, created_at, updated_at)
+         SELECT $1, $2, $3, $4, $5, $6, 'installing', $7, $8, $8 FROM place",
+    )
+    .bind(id.uuid())
+    .bind(tx.tenant().uuid())
+    .bind(&wanted.name)
+    .bind(&wanted.kind)
+    .bind(sqlx::types::Json(&wanted.config))
+    .bind(secrets::reference(id))
+    .bind(operation.uuid())
+    .bind(now)
+    .execute(tx.conn())
+    .await
+    .map_err(StoreError::on("insert a connector"))?;
+    if inserted.rows_affected() == 1 { Ok(()) } else { Err(quota_exceeded(tx).await?) }
+}
+
+/// Refuses a name that another connector of the tenant has. The tenant's row is locked by now, so
+/// nobody takes it meanwhile.
+pub(super) async fn refuse_taken(
+    tx: &mut TenantTx,
+    name: &str,
+    except: Option<ConnectorId>,
+) -> Result<(), Error> {
+    let existing: Option<Uuid> = sqlx::query_scalar(
+        "SELECT id FROM connector WHERE tenant_id = $1 AND name = $2 AND ($3::uuid IS NULL OR id <> $3)",
+    )
+    .bind(tx.tenant().uuid())
+    .bind(name)
+    .bind(except.map(ConnectorId::uuid))
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(StoreError::on("look up a connector's name"))?;
+    match existing {
+        None => Ok(()),
+        Some(id) => Err(Problem::new(
+            ProblemCode::NameTaken,
+            "another connector of the tenant has this name; choose another, or import that connector",
+        )
+        .at("/name")
+        .with_existing(&ConnectorId::from_uuid(id))
+        .into()),
+    }
+}
+
+async fn quota_exceeded(tx: &mut TenantTx) -> Result<Error, Error> {
+    let (limit, used): (i64, i64) = sqlx::query_as(
+        "SELECT coalesce(own_max, plan_max), used FROM quota WHERE tenant_id = $1 AND dimension = 'connectors'",
+    )
+    .bind(tx.tenant().uuid())
+    .fetch_one(tx.conn())
+    .await
+    .map_err(StoreError::on("read a quota"))?;
+    let detail = format!(
+        "the tenant may have {limit} connectors and {used} are in use; remove one, raise the tenant's quota \
+         `connectors`, or move it to a larger plan"
+    );
+    Ok(Problem::new(ProblemCode::QuotaExceeded, detail).into())
+}
+
+/// Marks a connector as held by an operation.
+pub(super) async fn hold(
+    tx: &mut TenantTx,
+    id: ConnectorId,
+    operation: OperationId,
+    status: &'static str,
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE connector SET status = $3, operation_id = $2, revision = revision + 1, updated_at = $4 WHERE id = $1")
+        .bind(id.uuid())
+        .bind(operation.uuid())
+        .bind(status)
+        .bind(now)
+        .execute(tx.conn())
+        .await
+        .map_err(StoreError::on("hold a connector"))?;
+    Ok(())
+}
+
+/// Notes that something was made in the tenant, from when on its slug is never given out again.
+pub(super) async fn tenant_used(tx: &mut TenantTx, now: OffsetDateTime) -> Result<(), Error> {
+    sqlx::query("UPDATE tenant SET first_used_at = coalesce(first_used_at, $2) WHERE id = $1")
+        .bind(tx.tenant().uuid())
+        .bind(now)
+        .execute(tx.conn())
+        .await
+        .map_err(StoreError::on("note a tenant's use"))?;
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! HTTP: routes, one file a resource, and what they share. Knows no SQL and no far system; it turns
+//! requests into calls of a capability, and what the capability answers into responses.
+
+mod auth;
+mod body;
+mod connectors;
+mod health;
+mod limits;
+mod openapi;
+mod operations;
+mod plans;
+mod problem;
+mod quotas;
+mod request;
+mod tenants;
+mod tokens;
+
+use axum::Router;
+use axum::routing::get;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::App;
+
+pub use limits::HttpLimits;
+
+/// Every route under `/v1`, with its description. Each handler takes a `Caller`, and a test holds
+/// every one of them to refusing a request without a token.
+fn v1() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(plans::list))
+        .routes(routes!(tenants::create, tenants::list))
+        .routes(routes!(tenants::get, tenants::update, tenants::delete))
+        .routes(routes!(connectors::create, connectors::list))
+        .routes(routes!(connectors::get, connectors::update, connectors::delete))
+        .routes(routes!(connectors::compare_secrets))
+        .routes(routes!(quotas::get, quotas::set, quotas::reset))
+        .routes(routes!(operations::get))
+        .routes(routes!(tokens::create, tokens::list))
+        .routes(routes!(tokens::revoke))
+}
+
+/// The whole server.
+pub fn router(app: App, limits: HttpLimits) -> Router {
+    let (api, description) = openapi::describe(OpenApiRouter::new().nest("/v1", v1())).split_for_parts();
+    let router = api
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .merge(openapi::routes(description))
+        .fallback(problem::no_such_address)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .with_state(app);
+    limits::apply(router, limits)
+}
+
+/// The description of the API, as committed in `docs/openapi.json`.
+#[must_use]
+pub fn openapi_json() -> String {
+    let (_, description) = openapi::describe(OpenApiRouter::<App>::new().nest("/v1", v1())).split_for_parts();
+    let mut json = description.to_pretty_json().unwrap_or_default();
+    json.push('\n');
+    json
+}

@@ -1,0 +1,80 @@
+//! Errors as responses. The only place that turns a fault into a status, and the only place where one
+//! is logged.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use integraci_api::{Problem, ProblemCode};
+
+use crate::error::Error;
+
+/// What a client is told to wait when the database is away: about as long as a failover takes.
+const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Refused(problem) => response(&problem, None),
+            Self::Later { problem, retry_after } => response(&problem, Some(retry_after)),
+            Self::Store(error) => {
+                let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                tracing::error!(%error, source, "the database failed");
+                if error.is_unavailable() {
+                    let problem = Problem::new(
+                        ProblemCode::Unavailable,
+                        "the database does not answer; try again shortly",
+                    );
+                    response(&problem, Some(STORE_RETRY_AFTER))
+                } else {
+                    response(&internal(), None)
+                }
+            }
+            Self::Internal(fault) => {
+                tracing::error!(fault, "internal fault");
+                response(&internal(), None)
+            }
+        }
+    }
+}
+
+fn internal() -> Problem {
+    Problem::new(
+        ProblemCode::Internal,
+        "the server met a fault of its own; it is logged under the request id",
+    )
+}
+
+/// A problem as a response.
+pub(super) fn response(problem: &Problem, retry_after: Option<Duration>) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = (status, Json(problem)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if problem.code == ProblemCode::Unauthenticated {
+        headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"integraci\""));
+    }
+    if let Some(wait) = retry_after {
+        // Whole seconds, rounded up: zero would invite the client back at once.
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+    }
+    response
+}
+
+/// The answer to a panic in a handler; the panic itself is logged by the panic hook.
+pub(super) fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    response(&internal(), None)
+}
+
+pub(super) async fn no_such_address(uri: Uri) -> Response {
+    tracing::debug!(path = uri.path(), "no such address");
+    response(
+        &Problem::new(ProblemCode::NotFound, "no such address; the API is described at /openapi.json"),
+        None,
+    )
+}
+
+pub(super) async fn no_such_method() -> Response {
+    response(&Problem::new(ProblemCode::MethodNotAllowed, "this address does not have that method"), None)
+}

@@ -1,0 +1,147 @@
+//! One replica of the server: listens, carries out operations, and leaves without dropping either.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::accounts::Tokens;
+use crate::app::App;
+use crate::config::Config;
+use crate::connectors::outbound::{Outbound, OutboundSetupError};
+use crate::connectors::secrets::ConnectorSecrets;
+use crate::connectors::verify::Verifier;
+use crate::connectors::{self, Connectors};
+use crate::http;
+use crate::idempotency;
+use crate::isolation::Isolation;
+use crate::isolation::openbao::{Client, ClientError, OpenBao};
+use crate::operations::Operations;
+use crate::quotas::{self, Quotas};
+use crate::saga::{DefinitionError, Definitions, Runner, RunnerConfig};
+use crate::source::Source;
+use crate::store::{Changes, Store, StoreError, schema_is_current};
+use crate::tenants::{self, Tenants};
+
+/// How long requests under way may go on after the server was told to stop: longer than a long poll
+/// lasts once it is told, shorter than the half minute after which supervisors kill.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// Why a replica did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The database is away, or refused.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database is of another version.
+    #[error(
+        "the database's schema is not this build's; run `integraci-server migrate` with this build first"
+    )]
+    Schema,
+    /// OpenBao's client cannot be made.
+    #[error(transparent)]
+    OpenBao(#[from] ClientError),
+    /// The client for far sides cannot be made.
+    #[error(transparent)]
+    Outbound(#[from] OutboundSetupError),
+    /// A fault of the build.
+    #[error(transparent)]
+    Sagas(#[from] DefinitionError),
+    /// The address is not free, or not ours.
+    #[error("cannot listen on {0}")]
+    Listen(std::net::SocketAddr, #[source] std::io::Error),
+    /// The listener broke.
+    #[error("the listener broke")]
+    Accept(#[source] std::io::Error),
+}
+
+/// A replica that has all it needs and listens.
+pub struct Replica {
+    listener: TcpListener,
+    app: App,
+    store: Store,
+    changes: Changes,
+    runner: Runner,
+    limits: http::HttpLimits,
+}
+
+impl Replica {
+    /// Makes everything and begins to listen.
+    ///
+    /// # Errors
+    /// Something it cannot do without is missing; says which.
+    pub async fn start(config: Config) -> Result<Self, ServeError> {
+        let store = Store::new(&config.store)?;
+        if !schema_is_current(&store).await? {
+            return Err(ServeError::Schema);
+        }
+        quotas::apply_plans(&store, &config.plans).await?;
+        let source = Source::real();
+        let replica: Arc<str> = format!("replica-{}", source.uuid().simple()).into();
+        let bao = Client::new(&config.openbao)?;
+        let openbao: Arc<dyn Isolation> = Arc::new(OpenBao::new(bao.clone()));
+        let secrets = ConnectorSecrets::new(bao);
+        let verifier = Verifier::new(Outbound::new(&config.outbound)?);
+        let sagas = tenants::definitions(&store, &openbao)
+            .into_iter()
+            .chain(connectors::definitions(&store, &secrets, &verifier, source))
+            .collect();
+        let changes = Changes::default();
+        let runner = Runner::new(
+            store.clone(),
+            changes.clone(),
+            Arc::new(Definitions::new(sagas)?),
+            RunnerConfig::new(replica.to_string()),
+        );
+        let app = App {
+            tokens: Tokens::new(store.clone(), source),
+            tenants: Tenants::new(store.clone(), source, config.plans.clone()),
+            connectors: Connectors::new(store.clone(), source, secrets, replica),
+            quotas: Quotas::new(store.clone(), source),
+            operations: Operations::new(store.clone(), changes.clone()),
+            plans: config.plans,
+            store: store.clone(),
+        };
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(|error| ServeError::Listen(config.listen, error))?;
+        Ok(Self { listener, app, store, changes, runner, limits: config.http })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// The listener is broken.
+    pub fn address(&self) -> Result<std::net::SocketAddr, ServeError> {
+        self.listener.local_addr().map_err(ServeError::Accept)
+    }
+
+    /// Serves until told to stop; then takes no more requests, lets those under way end, finishes or
+    /// hands over the operations it holds, and closes the database.
+    ///
+    /// # Errors
+    /// The listener broke.
+    pub async fn serve(self, stop: CancellationToken) -> Result<(), ServeError> {
+        let tasks = TaskTracker::new();
+        tasks.spawn(self.changes.clone().listen(self.store.clone(), stop.clone()));
+        tasks.spawn(self.runner.run(stop.clone()));
+        tasks.spawn(idempotency::forget_old(self.store.clone(), stop.clone()));
+        tasks.close();
+        let router = http::router(self.app, self.limits);
+        let served =
+            axum::serve(self.listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let result = tokio::select! {
+            result = async { served.await } => result.map_err(ServeError::Accept),
+            () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => {
+                tracing::warn!("requests were still under way when the time to stop was up");
+                Ok(())
+            }
+        };
+        stop.cancel();
+        tasks.wait().await;
+        self.store.close().await;
+        result
+    }
+}
