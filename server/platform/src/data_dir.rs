@@ -7,7 +7,7 @@
 //! ```
 
 use std::fs::{self, DirBuilder, File};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -16,14 +16,22 @@ use nix::unistd::Uid;
 use secrecy::SecretString;
 
 use crate::error::At as _;
-use crate::process::ProcessId;
-use crate::{Error, System, ports};
+use crate::{Error, ProcessId, System, ports};
+
+const LOCK: &str = "owner.lock";
 
 /// The data directory, held for ourselves until dropped.
 #[derive(Debug)]
 pub(crate) struct DataDir {
     root: PathBuf,
-    _lock: Flock<File>,
+    lock: Flock<File>,
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // The process may live on; its id is not to stand for an owner any more.
+        let _ = self.lock.set_len(0);
+    }
 }
 
 impl DataDir {
@@ -42,9 +50,9 @@ impl DataDir {
             }
         };
         let owner = ProcessId::current().map(|id| id.to_string()).unwrap_or_default();
-        lock.set_len(0).and_then(|()| lock.rewind()).at("writing the lock in", &root)?;
+        lock.set_len(0).at("writing the lock in", &root)?;
         lock.write_all(owner.as_bytes()).at("writing the lock in", &root)?;
-        Ok(Self { root, _lock: lock })
+        Ok(Self { root, lock })
     }
 
     /// Where the endpoints are written.
@@ -66,7 +74,7 @@ pub(crate) fn endpoints_file(root: &Path) -> PathBuf {
 }
 
 fn lock_file(root: &Path) -> Result<File, Error> {
-    let path = root.join("owner.lock");
+    let path = root.join(LOCK);
     File::options()
         .create(true)
         .truncate(false)
@@ -82,7 +90,7 @@ fn lock_file(root: &Path) -> Result<File, Error> {
 pub enum Held {
     /// Nobody.
     Free,
-    /// This process. Only the process that holds the lock writes its id there.
+    /// This process.
     By(ProcessId),
 }
 
@@ -91,16 +99,15 @@ pub enum Held {
 /// # Errors
 /// When the directory is there but cannot be read.
 pub fn holder(root: &Path) -> Result<Held, Error> {
-    if !root.join("owner.lock").exists() {
-        return Ok(Held::Free);
-    }
-    match Flock::lock(lock_file(root)?, FlockArg::LockExclusiveNonblock) {
-        Ok(_released_at_once) => Ok(Held::Free),
-        Err((mut file, _)) => {
-            let mut text = String::new();
-            file.read_to_string(&mut text).at("reading the lock in", root)?;
-            Ok(text.parse().map_or(Held::Free, Held::By))
+    let path = root.join(LOCK);
+    match fs::read_to_string(&path) {
+        // Not taken for a lock that is tried: that would be in the way of one who wants to take it.
+        Ok(text) => {
+            let owner = text.parse().ok().filter(|owner: &ProcessId| owner.is_alive());
+            Ok(owner.map_or(Held::Free, Held::By))
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Held::Free),
+        Err(error) => Err(error).at("reading", &path),
     }
 }
 
@@ -149,7 +156,7 @@ impl SystemDir {
         let path = self.join(name);
         match fs::read_to_string(&path) {
             Ok(text) => Ok(Some(text.into())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error).at("reading", &path),
         }
     }

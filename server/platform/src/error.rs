@@ -86,7 +86,7 @@ pub enum Error {
     #[error("process {pid} still runs {} s after it was told to stop", waited.as_secs())]
     StillRunning {
         /// Its id.
-        pid: String,
+        pid: i32,
         /// How long it was given.
         waited: Duration,
     },

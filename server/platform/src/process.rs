@@ -7,18 +7,15 @@
 //! one thread that lives as long as this process.
 //!
 //! Each child leads a process group of its own: a Ctrl-C in the terminal reaches us, and we stop
-//! the systems in order. A process id is never signalled on its own word: it goes with the moment
-//! the process began ([`ProcessId`]), because ids are given out again.
+//! the systems in order.
 
 use std::ffi::OsString;
-use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::str::FromStr;
 use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::thread;
@@ -29,7 +26,7 @@ use nix::unistd::Pid;
 
 use crate::error::At as _;
 use crate::user::RunAs;
-use crate::{Error, System};
+use crate::{Error, ProcessId, System};
 
 /// How often a condition that nobody announces is looked at.
 const POLL: Duration = Duration::from_millis(20);
@@ -37,85 +34,6 @@ const POLL: Duration = Duration::from_millis(20);
 const STOP_DEADLINE: Duration = Duration::from_secs(20);
 /// How much of a log an error shows.
 const TAIL_LINES: usize = 15;
-
-/// A process id with the moment its process began, which together are never given out twice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProcessId {
-    pid: i32,
-    /// Clock ticks since the machine started: field 22 of `/proc/PID/stat`, see `proc(5)`.
-    began: u64,
-}
-
-impl ProcessId {
-    /// This very process.
-    pub(crate) fn current() -> Option<Self> {
-        Self::of(std::process::id())
-    }
-
-    /// The process that has this id now.
-    #[must_use]
-    pub fn of(pid: u32) -> Option<Self> {
-        let pid = i32::try_from(pid).ok()?;
-        Some(Self { pid, began: began(pid)? })
-    }
-
-    /// Whether the process is still there.
-    #[must_use]
-    pub fn is_alive(self) -> bool {
-        began(self.pid) == Some(self.began)
-    }
-
-    /// Signals it, unless it is gone.
-    pub fn signal(self, signal: Signal) {
-        if self.is_alive() {
-            // Gone in between: then it has what it was to get.
-            let _ = kill(Pid::from_raw(self.pid), signal);
-        }
-    }
-
-    /// Waits until it is gone; `false` when it is still there after `deadline`.
-    #[must_use]
-    pub fn wait_gone(self, deadline: Duration) -> bool {
-        let began = Instant::now();
-        while self.is_alive() {
-            if began.elapsed() > deadline {
-                return false;
-            }
-            thread::sleep(POLL);
-        }
-        true
-    }
-}
-
-/// When the process with this id began, if it is there and not a zombie.
-fn began(pid: i32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold spaces and parentheses: what follows the last one counts.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    if state == "Z" || state == "X" {
-        return None;
-    }
-    fields.nth(18)?.parse().ok()
-}
-
-impl fmt::Display for ProcessId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.pid, self.began)
-    }
-}
-
-impl FromStr for ProcessId {
-    type Err = io::Error;
-
-    fn from_str(text: &str) -> Result<Self, io::Error> {
-        let parse = || {
-            let (pid, began) = text.trim().split_once(' ')?;
-            Some(Self { pid: pid.parse().ok()?, began: began.parse().ok()? })
-        };
-        parse().ok_or_else(|| io::ErrorKind::InvalidData.into())
-    }
-}
 
 /// What to start and how it ends.
 pub(crate) struct Launch<'a> {
@@ -359,7 +277,7 @@ fn end_leftover(pid_file: &Path) -> Result<(), Error> {
     if !id.wait_gone(Duration::from_secs(10)) {
         id.signal(Signal::SIGKILL);
         if !id.wait_gone(Duration::from_secs(10)) {
-            return Err(Error::StillRunning { pid: id.pid.to_string(), waited: Duration::from_secs(20) });
+            return Err(Error::StillRunning { pid: id.pid(), waited: Duration::from_secs(20) });
         }
     }
     Ok(())
@@ -389,20 +307,6 @@ pub(crate) fn last_lines(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_process_id_reads_back() {
-        let id = ProcessId::current().unwrap();
-        assert_eq!(id.to_string().parse::<ProcessId>().unwrap(), id);
-        assert!(id.is_alive());
-    }
-
-    #[test]
-    fn an_id_given_out_again_is_another_process() {
-        let id = ProcessId::current().unwrap();
-        let earlier = ProcessId { began: id.began.saturating_sub(1), ..id };
-        assert!(!earlier.is_alive());
-    }
 
     #[test]
     fn only_the_last_lines_are_shown() {

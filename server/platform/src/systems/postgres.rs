@@ -85,24 +85,28 @@ async fn initialize(start: &Start, data: &Path, password: &str, run_as: Option<&
                 .at("changing the owner of", path)?;
         }
     }
+    let mut args = vec![
+        "--pgdata".into(),
+        partial.clone().into(),
+        "--username=postgres".into(),
+        "--auth=scram-sha-256".into(),
+        "--pwfile".into(),
+        password_file.clone().into(),
+        // The same order and case rules on every machine, whatever locales it has.
+        "--encoding=UTF8".into(),
+        "--locale=C".into(),
+        "--locale-provider=builtin".into(),
+        "--builtin-locale=C.UTF-8".into(),
+    ];
+    if start.throwaway {
+        args.push("--no-sync".into());
+    }
     run_to_end(Launch {
         system: System::Postgres,
         name: "initdb",
         dir: start.dir.path(),
         program: &start.programs.join(BIN).join("initdb"),
-        args: vec![
-            "--pgdata".into(),
-            partial.clone().into(),
-            "--username=postgres".into(),
-            "--auth=scram-sha-256".into(),
-            "--pwfile".into(),
-            password_file.clone().into(),
-            // The same order and case rules on every machine, whatever locales it has.
-            "--encoding=UTF8".into(),
-            "--locale=C".into(),
-            "--locale-provider=builtin".into(),
-            "--builtin-locale=C.UTF-8".into(),
-        ],
+        args,
         env: Vec::new(),
         run_as,
         stop: Signal::SIGTERM,

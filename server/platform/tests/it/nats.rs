@@ -126,3 +126,21 @@ async fn accounts_and_streams_outlive_a_restart() {
     assert_eq!(kept["message"]["data"], "d29yZA==", "{kept}"); // "word"
     stopped(platform).await;
 }
+
+/// The kernel would end the processes with the *thread* that started them; see `process.rs`.
+#[test]
+fn it_outlives_the_thread_that_started_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().to_owned();
+    let start = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(started(&root, System::Nats))
+    };
+    let mut platform = std::thread::spawn(start).join().unwrap();
+    platform.check().unwrap();
+    let address = platform.endpoints().nats().unwrap().url.trim_start_matches("nats://").to_owned();
+    let mut greeting = [0; 4];
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    std::io::Read::read_exact(&mut stream, &mut greeting).unwrap();
+    assert_eq!(&greeting, b"INFO");
+}
