@@ -47,8 +47,8 @@ pub enum Error {
         why: String,
     },
     /// A system ended, or did not get ready in time.
-    #[error("{system} did not start: {why}; the end of its log, {}:\n{tail}", log.display())]
-    Start {
+    #[error("{system} is down: {why}; the end of its log, {}:\n{tail}", log.display())]
+    Down {
         /// The system.
         system: System,
         /// What happened.

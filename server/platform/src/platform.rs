@@ -118,7 +118,7 @@ async fn start_one(
 async fn start_retrying(system: System, start: &Start) -> Result<(Service, Endpoints), Error> {
     for _ in 0..2 {
         match systems::start(system, start).await {
-            Err(Error::Start { .. }) if start.dir.ports_were_taken() => {}
+            Err(Error::Down { .. }) if start.dir.ports_were_taken() => {}
             outcome => return outcome,
         }
     }

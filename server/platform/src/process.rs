@@ -131,7 +131,7 @@ impl Process {
     }
 
     fn failed(&self, why: String) -> Error {
-        Error::Start { system: self.system, why, log: self.log.clone(), tail: tail(&self.log) }
+        Error::Down { system: self.system, why, log: self.log.clone(), tail: tail(&self.log) }
     }
 
     /// Asks it to end, insists after a deadline, and returns when it is gone.

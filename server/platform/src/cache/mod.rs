@@ -151,7 +151,7 @@ impl Cache {
 /// [`Error::ToolMissing`] when it is not on the `PATH`.
 pub fn terraform() -> Result<PathBuf, Error> {
     on_path("terraform").ok_or_else(|| Error::ToolMissing {
-        what: "this".to_owned(),
+        what: "a run with Terraform".to_owned(),
         tool: "terraform",
         remedy: "install Terraform 1.11 or later, see https://developer.hashicorp.com/terraform/install",
     })

