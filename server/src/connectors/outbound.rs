@@ -367,14 +367,11 @@ fn class_of(failed: &reqwest::Error) -> OutboundError {
         if error.is::<rustls::Error>() {
             return OutboundError::Tls;
         }
-        // An I/O error hides what it wraps from `source`.
-        if let Some(io) = error.downcast_ref::<std::io::Error>()
-            && let Some(inner) = io.get_ref()
-            && inner.is::<rustls::Error>()
-        {
-            return OutboundError::Tls;
-        }
-        cause = error.source();
+        // An I/O error's source is that of what it wraps, and leaves out what it wraps.
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => error.source(),
+        };
     }
     if failed.is_connect() { OutboundError::Unreachable } else { OutboundError::Broken }
 }

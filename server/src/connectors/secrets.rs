@@ -143,7 +143,7 @@ impl ConnectorSecrets {
         }
         let path = format!("{KV_MOUNT}/data/{}?version={version}", entry(connector));
         let stored: Option<Stored> =
-            self.bao.read("secret_read", Some(&tenant.openbao_namespace), &path).await?;
+            absent_is_none(self.bao.read("secret_read", Some(&tenant.openbao_namespace), &path).await)?;
         stored.map(|stored| stored.data).ok_or(SecretError::Missing { version })
     }
 
@@ -157,8 +157,8 @@ impl ConnectorSecrets {
         connector: ConnectorId,
     ) -> Result<i64, SecretError> {
         let path = format!("{KV_MOUNT}/metadata/{}", entry(connector));
-        let metadata: Option<Metadata> =
-            self.bao.read("secret_version_read", Some(&tenant.openbao_namespace), &path).await?;
+        let read = self.bao.read("secret_version_read", Some(&tenant.openbao_namespace), &path).await;
+        let metadata: Option<Metadata> = absent_is_none(read)?;
         Ok(metadata.map_or(0, |metadata| metadata.current_version))
     }
 
@@ -204,11 +204,16 @@ impl ConnectorSecrets {
     }
 }
 
-fn absent_is_success(done: Result<(), SystemError>) -> Result<(), SecretError> {
-    match done {
-        Err(gone) if gone.class == ErrorClass::Gone => Ok(()),
-        done => Ok(done?),
+/// Where the tenant has no place, it has no secret either.
+fn absent_is_none<T>(read: Result<Option<T>, SystemError>) -> Result<Option<T>, SecretError> {
+    match read {
+        Err(gone) if gone.class == ErrorClass::Gone => Ok(None),
+        read => Ok(read?),
     }
+}
+
+fn absent_is_success(done: Result<(), SystemError>) -> Result<(), SecretError> {
+    absent_is_none(done.map(Some)).map(drop)
 }
 
 fn same(stored: &BTreeMap<String, SecretText>, given: &BTreeMap<String, SecretText>) -> bool {

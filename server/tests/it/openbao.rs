@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use integraci_api::SecretText;
 use integraci_api::tenants::TenantNames;
 use integraci_server::isolation::openbao::{Client, OpenBao, OpenBaoConfig};
@@ -10,6 +12,8 @@ use local_platform::Endpoints;
 use reqwest::Method;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+
+use crate::verify::Scripted;
 
 /// The OpenBao that the tests run under, and a way to it that is not the product's.
 pub(crate) struct Bao {
@@ -273,4 +277,18 @@ async fn a_token_that_may_not_is_refused_and_a_system_that_is_away_is_broken() {
     let away = OpenBao::new(Client::new(&nowhere).unwrap());
     assert_eq!(away.ensure(&tenant).await.unwrap_err().class, ErrorClass::Broken);
     assert_eq!(away.remains(&tenant).await.unwrap_err().class, ErrorClass::Broken);
+}
+
+#[tokio::test]
+async fn who_does_not_know_never_says_that_nothing_remains() {
+    let bao = Bao::new();
+    let tenant = tenant("unknown");
+    let astray = OpenBaoConfig { namespace: Some("no-such-parent".to_owned()), ..bao.config() };
+    let error = OpenBao::new(Client::new(&astray).unwrap()).remains(&tenant).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Gone);
+
+    let other = Scripted::start("127.0.0.1", |_, _| StatusCode::NOT_FOUND.into_response()).await;
+    let astray = OpenBaoConfig { address: other.url.parse().unwrap(), ..bao.config() };
+    let error = OpenBao::new(Client::new(&astray).unwrap()).remains(&tenant).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Broken);
 }

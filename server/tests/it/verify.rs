@@ -1,5 +1,8 @@
 //! Verification of connectors against a webhook receiver and a container registry.
 
+mod attack;
+mod canary;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +20,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// What the tests allow: plain HTTP to this machine.
-pub(crate) fn local_config() -> OutboundConfig {
+fn local_config() -> OutboundConfig {
     OutboundConfig {
         allow: vec!["127.0.0.1/32".parse().unwrap()],
         allow_http: true,
@@ -28,7 +31,7 @@ pub(crate) fn local_config() -> OutboundConfig {
 }
 
 /// Verifies a connector of a kind with one secret.
-pub(crate) async fn verify_with(
+async fn verify_with(
     config: &OutboundConfig,
     kind: &str,
     settings: Value,
@@ -55,7 +58,7 @@ async fn webhook(far_side: &FarSide, name: &str, key: &str) -> Result<(), Verify
 }
 
 /// Where a refusal points; anything else as it is, which is no pointer.
-pub(crate) fn pointer(verified: Result<(), VerifyError>) -> String {
+fn pointer(verified: Result<(), VerifyError>) -> String {
     match verified {
         Err(VerifyError::Refused { errors }) if errors.len() == 1 => errors[0].pointer.clone(),
         other => format!("{other:?}"),

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use tracing::Instrument as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -175,7 +175,8 @@ impl Client {
         }
     }
 
-    /// Reads the data at a path; nothing there is `None`.
+    /// Reads the data at a path; nothing there is `None`. That the namespace or the store is not there
+    /// is an error, so that "nothing" is only ever said by the one who would know.
     pub(crate) async fn read<T: DeserializeOwned>(
         &self,
         operation: &'static str,
@@ -183,10 +184,9 @@ impl Client {
         path: &str,
     ) -> Result<Option<T>, SystemError> {
         let call = Call { namespace, ..Call::get(operation, path) };
-        match self.data(call).await {
-            Ok(data) => Ok(Some(data)),
-            Err(error) if error.class == ErrorClass::Gone => Ok(None),
-            Err(error) => Err(error),
+        match self.ask(call).await? {
+            Answer::Body(body) => parsed::<Envelope<T>>(operation, &body).map(|envelope| Some(envelope.data)),
+            Answer::Nothing => Ok(None),
         }
     }
 
@@ -198,20 +198,27 @@ impl Client {
     /// Makes a call whose answer is JSON without the usual envelope.
     pub(crate) async fn parsed<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<T, SystemError> {
         let operation = call.operation;
-        let answer = self.send(call).await?;
-        serde_json::from_slice(&answer).map_err(|_| broken(operation, "the answer is not what OpenBao sends"))
+        parsed(operation, &self.send(call).await?)
     }
 
     /// Makes a call and returns the body of its answer.
     pub(crate) async fn send(&self, call: Call<'_>) -> Result<Zeroizing<Vec<u8>>, SystemError> {
         let operation = call.operation;
+        match self.ask(call).await? {
+            Answer::Body(body) => Ok(body),
+            Answer::Nothing => Err(gone(operation, "it is not there")),
+        }
+    }
+
+    async fn ask(&self, call: Call<'_>) -> Result<Answer, SystemError> {
+        let operation = call.operation;
         let span = tracing::debug_span!("system_call", system = System::OpenBao.as_str(), operation);
         // One deadline over all of it: a far side that drips its answer does not get longer.
-        let answered = tokio::time::timeout(self.0.timeout, self.send_within(call).instrument(span)).await;
+        let answered = tokio::time::timeout(self.0.timeout, self.ask_within(call).instrument(span)).await;
         answered.unwrap_or_else(|_| Err(broken(operation, "no answer in time")))
     }
 
-    async fn send_within(&self, call: Call<'_>) -> Result<Zeroizing<Vec<u8>>, SystemError> {
+    async fn ask_within(&self, call: Call<'_>) -> Result<Answer, SystemError> {
         let operation = call.operation;
         let mut headers = HeaderMap::new();
         if call.authenticated {
@@ -235,11 +242,41 @@ impl Client {
         }
         let response = request.send().await.map_err(|failed| broken(operation, why_unsent(&failed)))?;
         let status = response.status();
-        if !status.is_success() {
+        if !status.is_success() && status != StatusCode::NOT_FOUND {
             return Err(refusal(operation, status, response.headers()));
         }
-        read_bounded(response).await.map_err(|reason| broken(operation, reason))
+        let body = read_bounded(response).await.map_err(|reason| broken(operation, reason))?;
+        if status == StatusCode::NOT_FOUND { absence(operation, &body) } else { Ok(Answer::Body(body)) }
     }
+}
+
+/// What OpenBao answers when it does what is asked, or has nothing at the path.
+enum Answer {
+    Body(Zeroizing<Vec<u8>>),
+    Nothing,
+}
+
+/// What a 404 means. With no word of an error there is nothing at the path, or only the traces of it;
+/// with one the namespace or the store is missing; and what is not OpenBao's has not said anything.
+fn absence(operation: &'static str, body: &[u8]) -> Result<Answer, SystemError> {
+    #[derive(Deserialize)]
+    struct NotFound {
+        errors: Option<Vec<IgnoredAny>>,
+        request_id: Option<IgnoredAny>,
+    }
+    match serde_json::from_slice(body) {
+        Ok(NotFound { errors: Some(errors), .. }) if !errors.is_empty() => {
+            Err(gone(operation, "the namespace or the store is not there"))
+        }
+        Ok(NotFound { errors, request_id }) if errors.is_some() || request_id.is_some() => {
+            Ok(Answer::Nothing)
+        }
+        _ => Err(broken(operation, "something else than OpenBao answers at its address")),
+    }
+}
+
+fn parsed<T: DeserializeOwned>(operation: &'static str, body: &[u8]) -> Result<T, SystemError> {
+    serde_json::from_slice(body).map_err(|_| broken(operation, "the answer is not what OpenBao sends"))
 }
 
 async fn read_bounded(mut response: Response) -> Result<Zeroizing<Vec<u8>>, &'static str> {
@@ -274,7 +311,12 @@ const fn broken(operation: &'static str, reason: &'static str) -> SystemError {
     SystemError { system: System::OpenBao, operation, class: ErrorClass::Broken, reason, status: None }
 }
 
-/// What a status means (OpenBao HTTP API, "HTTP status codes").
+const fn gone(operation: &'static str, reason: &'static str) -> SystemError {
+    let status = Some(StatusCode::NOT_FOUND.as_u16());
+    SystemError { system: System::OpenBao, operation, class: ErrorClass::Gone, reason, status }
+}
+
+/// What any other status means (OpenBao HTTP API, "HTTP status codes").
 fn refusal(operation: &'static str, status: StatusCode, headers: &HeaderMap) -> SystemError {
     let retry_after = headers
         .get(RETRY_AFTER)
@@ -283,7 +325,6 @@ fn refusal(operation: &'static str, status: StatusCode, headers: &HeaderMap) -> 
     let (class, reason) = match status.as_u16() {
         400 => (ErrorClass::Refused, "the request was refused as invalid"),
         403 => (ErrorClass::Refused, "the platform's token may not do this, or is expired or revoked"),
-        404 => (ErrorClass::Gone, "it is not there"),
         412 => (ErrorClass::Busy { retry_after }, "the node has not caught up yet"),
         429 => (ErrorClass::Busy { retry_after }, "its rate limit is reached"),
         473 | 503 => (ErrorClass::Busy { retry_after }, "it is sealed, standing by or under maintenance"),
@@ -329,11 +370,22 @@ mod tests {
             |status: u16| refusal("x", StatusCode::from_u16(status).unwrap(), &HeaderMap::new()).class;
         assert_eq!(class(400), ErrorClass::Refused);
         assert_eq!(class(403), ErrorClass::Refused);
-        assert_eq!(class(404), ErrorClass::Gone);
         assert_eq!(class(429), ErrorClass::Busy { retry_after: None });
         assert_eq!(class(503), ErrorClass::Busy { retry_after: None });
         assert_eq!(class(500), ErrorClass::Broken);
         assert_eq!(class(307), ErrorClass::Broken);
+    }
+
+    #[test]
+    fn nothing_is_told_from_a_missing_namespace_and_from_somebody_elses_404() {
+        let nothing = |body: &str| matches!(absence("x", body.as_bytes()), Ok(Answer::Nothing));
+        let class = |body: &str| absence("x", body.as_bytes()).err().map(|error| error.class);
+        assert!(nothing(r#"{"errors":[]}"#));
+        assert!(nothing(r#"{"request_id":"1","data":{"data":null,"metadata":{"destroyed":true}}}"#));
+        assert_eq!(class(r#"{"errors":["namespace not found"]}"#), Some(ErrorClass::Gone));
+        for other in ["", "404 page not found", "{}", "[]", r#"{"errors":"none"}"#] {
+            assert_eq!(class(other), Some(ErrorClass::Broken), "{other}");
+        }
     }
 
     #[test]
