@@ -12,6 +12,8 @@ use uuid::Uuid;
 pub(crate) struct Database {
     /// How the server reaches it.
     pub(crate) store: Store,
+    /// The same, for a replica of its own.
+    pub(crate) config: StoreConfig,
     /// Its superuser, whom no policy binds: for looking past the store and for doing harm.
     pub(crate) superuser: PgPool,
 }
@@ -45,6 +47,7 @@ impl Database {
         let superuser = PgPoolOptions::new().max_connections(2);
         Self {
             store: Store::new(&config).unwrap(),
+            config,
             superuser: superuser.connect_lazy(admin_url.expose_secret()).unwrap(),
         }
     }

@@ -3,9 +3,13 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
 
+mod app;
+mod connectors;
 mod database;
+mod isolation;
 mod openbao;
 mod openbao_secrets;
+mod requests;
 mod saga;
 mod saga_world;
 mod verify;
