@@ -84,7 +84,8 @@ impl<'a, S: Source<'a>> Decoder<S> {
     pub(super) fn only(mut self, ty: Option<&Type>) -> Result<Dynamic, ValueError> {
         let value = match ty {
             Some(ty) => self.value(ty)?,
-            None => self.untyped()?,
+            // One level is kept free: to be written, the value takes its type beside it.
+            None => self.nested(Self::untyped)?,
         };
         self.source.finish()?;
         Ok(value)
@@ -123,7 +124,8 @@ impl<'a, S: Source<'a>> Decoder<S> {
     pub(super) fn untyped(&mut self) -> Result<Dynamic, ValueError> {
         Ok(match self.counted_event()? {
             Event::Null => Dynamic::Null,
-            Event::Unknown(refinements) => Dynamic::Unknown(refinements),
+            // Nothing is promised of a value whose type is not known.
+            Event::Unknown(_) => Dynamic::UNKNOWN,
             Event::Bool(value) => Dynamic::Bool(value),
             Event::Number(number) => Dynamic::Number(number),
             Event::Text(text) => Dynamic::String(text.into_owned()),

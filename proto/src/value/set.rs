@@ -39,7 +39,7 @@ impl FromIterator<Dynamic> for DynamicSet {
 
 impl From<Vec<Dynamic>> for DynamicSet {
     fn from(mut elements: Vec<Dynamic>) -> Self {
-        elements.sort_unstable();
+        elements.sort();
         elements.dedup_by(|later, kept| later == kept && kept.is_wholly_known());
         Self(elements)
     }

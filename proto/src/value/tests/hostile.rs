@@ -27,11 +27,12 @@ fn depth_is_bounded() {
     assert_eq!(*too_deep.problem(), Problem::TooDeep);
 
     let deep = |depth| [vec![0x91; depth], vec![0xc0]].concat();
-    Dynamic::from_msgpack_untyped(&deep(MAX_DEPTH)).unwrap();
+    let deepest = Dynamic::from_msgpack_untyped(&deep(MAX_DEPTH - 1)).unwrap();
+    Dynamic::from_msgpack(&deepest.to_msgpack(&Type::Dynamic).unwrap(), &Type::Dynamic).unwrap();
     let too_deep = Dynamic::from_msgpack_untyped(&deep(1_000_000)).unwrap_err();
     assert_eq!(*too_deep.problem(), Problem::TooDeep);
     let json = |depth| ["[".repeat(depth), "]".repeat(depth)].concat();
-    Dynamic::from_json_untyped(json(MAX_DEPTH).as_bytes()).unwrap();
+    Dynamic::from_json_untyped(json(MAX_DEPTH - 1).as_bytes()).unwrap();
     Dynamic::from_json_untyped(json(1_000_000).as_bytes()).unwrap_err();
 
     // "Dynamic" inside "dynamic", each with its own type.

@@ -1,6 +1,7 @@
 //! The codecs against each other, against what go-cty writes, and against hostile input.
 
 mod arbitrary;
+mod corpus;
 mod hostile;
 mod number;
 mod round_trip;
