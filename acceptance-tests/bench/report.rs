@@ -1,0 +1,154 @@
+//! The figures as a page.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::terraform::Walls;
+use crate::{Figures, MANY_RESOURCES, RESOURCES, RUNS, SPAWNS, machine};
+
+/// Renders `docs/benchmarks.md`.
+pub(crate) fn render([ours, baseline, logging]: &[Figures; 3], walls: &Walls) -> Result<String> {
+    let mut page = String::new();
+    let date = OffsetDateTime::now_utc().format(format_description!("[year]-[month]-[day]"))?;
+    let memory_gib = machine::memory_bytes()? >> 30;
+    write!(
+        page,
+        "# Benchmarks\n\n\
+         What the provider costs, beside a minimal provider in Go on terraform-plugin-framework 1.19\n\
+         (`acceptance-tests/bench/go-provider`). Written by `make bench`; do not edit.\n\n\
+         Measured {date} on {} cores and {memory_gib} GiB, with {}. Other machines give other figures; the\n\
+         ratios travel better.\n\n",
+        machine::cores()?,
+        walls.version,
+    )?;
+    aims(&mut page, ours, baseline, walls)?;
+    details(&mut page, [ours, baseline, logging])?;
+    page.push_str(METHOD);
+    Ok(page
+        .replace("{SPAWNS}", &SPAWNS.to_string())
+        .replace("{RUNS}", &RUNS.to_string())
+        .replace("{RESOURCES}", &grouped(RESOURCES))
+        .replace("{MANY_RESOURCES}", &grouped(MANY_RESOURCES)))
+}
+
+/// One figure, and what it is to be at most, as a share of what it is compared with.
+struct Aim {
+    what: String,
+    ours: String,
+    compared: String,
+    ratio: f64,
+    at_most: f64,
+}
+
+fn aims(page: &mut String, ours: &Figures, baseline: &Figures, walls: &Walls) -> Result<()> {
+    let [our_wall, go_wall] = *walls.providers else { anyhow::bail!("two providers were planned with") };
+    let time = |what: &str, ours: Duration, compared: Duration, at_most| Aim {
+        what: what.into(),
+        ours: milliseconds(ours),
+        compared: milliseconds(compared),
+        ratio: ours.as_secs_f64() / compared.as_secs_f64(),
+        at_most,
+    };
+    let memory = |what: &str, ours: u64, compared: u64, at_most| Aim {
+        what: what.into(),
+        ours: mebibytes(ours),
+        compared: mebibytes(compared),
+        ratio: fraction(ours) / fraction(compared),
+        at_most,
+    };
+    let aims = [
+        time("spawn to handshake", ours.handshake, baseline.handshake, 0.25),
+        memory(
+            "resident after GetProviderSchema",
+            ours.schema_rss_bytes,
+            baseline.schema_rss_bytes,
+            1.0 / 3.0,
+        ),
+        memory("peak, planning {RESOURCES} resources", ours.peak_bytes, baseline.peak_bytes, 0.1),
+        time("provider CPU, planning {RESOURCES} resources", ours.cpu, baseline.cpu, 0.1),
+    ];
+    page.push_str("## Against the aims\n\n| | ours | Go | ratio | aim | |\n|---|--:|--:|--:|--:|---|\n");
+    for aim in aims {
+        row(page, &aim)?;
+    }
+    page.push_str("\n| | ours | compared with | ratio | aim | |\n|---|--:|--:|--:|--:|---|\n");
+    let mut growth = memory(
+        "peak after {MANY_RESOURCES} resources, beside {RESOURCES}",
+        ours.many_peak_bytes,
+        ours.peak_bytes,
+        // "No growth", give or take what an allocator rounds.
+        1.05,
+    );
+    growth.compared.push_str(" (ours)");
+    row(page, &growth)?;
+    let mut wall = time("`terraform plan` of {RESOURCES}", our_wall, walls.built_in, 1.4);
+    wall.compared.push_str(" (`terraform_data`)");
+    row(page, &wall)?;
+    writeln!(page, "\nThe same `terraform plan` with the Go provider: {}.\n", milliseconds(go_wall))?;
+    Ok(())
+}
+
+fn row(page: &mut String, aim: &Aim) -> Result<()> {
+    let verdict = if aim.ratio <= aim.at_most { "met" } else { "**missed**" };
+    let Aim { what, ours, compared, ratio, at_most } = aim;
+    writeln!(page, "| {what} | {ours} | {compared} | {ratio:.2} | {at_most:.2} | {verdict} |")
+        .context("writing a row")
+}
+
+fn details(page: &mut String, columns: [&Figures; 3]) -> Result<()> {
+    page.push_str("## In full\n\n| | ours | Go, logs off | Go as it is by default |\n|---|--:|--:|--:|\n");
+    let mut line = |what: &str, cell: &dyn Fn(&Figures) -> String| {
+        let [a, b, c] = columns.map(cell);
+        writeln!(page, "| {what} | {a} | {b} | {c} |")
+    };
+    line("spawn to handshake", &|figures| milliseconds(figures.handshake))?;
+    line("GetProviderSchema, first call", &|figures| milliseconds(figures.schema_call))?;
+    line("its answer", &|figures| format!("{} bytes", figures.schema_bytes))?;
+    line("resident after it", &|figures| mebibytes(figures.schema_rss_bytes))?;
+    line("CPU, planning {RESOURCES}", &|figures| milliseconds(figures.cpu))?;
+    line("wall, planning {RESOURCES}", &|figures| milliseconds(figures.wall))?;
+    line("one PlanResourceChange alone", &|figures| format!("{} µs", figures.latency.as_micros()))?;
+    line("peak after {RESOURCES}", &|figures| mebibytes(figures.peak_bytes))?;
+    line("peak after {MANY_RESOURCES}", &|figures| mebibytes(figures.many_peak_bytes))?;
+    Ok(())
+}
+
+const METHOD: &str = "
+## How
+
+- Both providers are built for release and driven by the same client: go-plugin's handshake, mutual TLS
+  with a P-521 certificate, gRPC over a Unix socket, ten calls at a time as core makes them. A resource
+  planned is one ValidateResourceConfig and one PlanResourceChange for a tenant that does not exist yet;
+  each answer is checked. Ours serves its whole schema; the Go one has a single resource.
+- Logs are off on both sides: ours writes none unless TF_LOG asks, the Go one is told by TF_LOG_SDK=OFF
+  and TF_LOG_PROVIDER=OFF. The last column is the Go provider without being told, which is how it is run
+  in practice: it writes a trace, and core throws it away.
+- Handshake: median of {SPAWNS} starts. All else: median of {RUNS} processes, each fresh. CPU is the
+  process's own clock (user and system, all threads) over the planning alone; resident and peak memory
+  are VmRSS and VmHWM.
+- `terraform plan`: median of {RUNS}, turn by turn, {RESOURCES} instances by `count`, the same values
+  in each.
+";
+
+fn milliseconds(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1e3;
+    if ms < 100.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{:.1} MiB", fraction(bytes) / fraction(1 << 20))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people, of at most a few GiB")]
+fn fraction(bytes: u64) -> f64 {
+    bytes as f64
+}
+
+/// 10,000
+fn grouped(number: u32) -> String {
+    if number < 1000 { number.to_string() } else { format!("{},{:03}", number / 1000, number % 1000) }
+}
