@@ -92,10 +92,18 @@ impl Process {
             .stderr(errors)
             .process_group(0);
         let child = spawn(command).map_err(|source| missing_setpriv(launch.system, source))?;
-        if let Some(id) = ProcessId::of(child.id()) {
-            fs::write(&pid_file, id.to_string()).at("writing", &pid_file)?;
+        let mut process = Self { system: launch.system, child, stop: launch.stop, log, pid_file };
+        if let Err(error) = process.pid_file_write() {
+            process.end();
+            return Err(error);
         }
-        Ok(Self { system: launch.system, child, stop: launch.stop, log, pid_file })
+        Ok(process)
+    }
+
+    /// Notes who it is, for [`end_leftover`] of a later start.
+    fn pid_file_write(&self) -> Result<(), Error> {
+        let id = ProcessId::of(self.id()).map(|id| id.to_string()).unwrap_or_default();
+        fs::write(&self.pid_file, id).at("writing", &self.pid_file)
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -26,6 +26,7 @@ enum Verb {
         #[command(flatten)]
         dir: DataDir,
         /// Which; all of them when none is named.
+        #[arg(value_delimiter = ',')]
         systems: Vec<System>,
     },
     /// Stops the systems that `start` runs.
@@ -41,15 +42,16 @@ enum Verb {
     /// Gets systems, `tofu` or `terraform` ready, and prints where they are.
     Get {
         /// Which; all systems when none is named.
+        #[arg(value_delimiter = ',')]
         names: Vec<get::Item>,
     },
     /// Runs a command beside systems of its own, which are gone when it ends.
     ///
-    /// INTEGRACI_PLATFORM is the path of a file that says where they are. The data is kept in
-    /// memory and on disk without waiting for the disk, and removed.
+    /// INTEGRACI_PLATFORM is the path of a file that says where they are. Nothing waits for the disk,
+    /// and the data is removed at the end.
     With {
         /// Which systems.
-        #[arg(required = true)]
+        #[arg(required = true, value_delimiter = ',')]
         systems: Vec<System>,
         /// The command.
         #[arg(last = true, required = true)]

@@ -70,7 +70,7 @@ pub(super) fn status(dir: &Path) -> anyhow::Result<u8> {
 fn show(endpoints: &Endpoints, file: &Path) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     for (system, address) in endpoints.addresses() {
-        writeln!(out, "{:<11} {address}", system.name())?;
+        writeln!(out, "{system:<11} {address}")?;
     }
     writeln!(out, "credentials {}", file.display())?;
     Ok(())

@@ -1,9 +1,8 @@
 //! The other end of a connector: a webhook receiver and a container registry, as strict as the
 //! real ones, on a free port of this machine. Tests and the demo verify connectors against it.
 //!
-//! - `POST /webhooks/NAME` takes messages signed by the Standard Webhooks rules (see [`webhooks`]).
-//! - `/v2/…` and `/token` are an OCI distribution registry with bearer authentication (see
-//!   [`registry`]).
+//! - `POST /webhooks/NAME` takes messages that are signed by the Standard Webhooks rules.
+//! - `/v2/…` and `/token` are an OCI distribution registry with bearer authentication.
 //!
 //! What it knows and how it behaves is set through [`FarSide`] by the process that runs it; over
 //! HTTP it can only be used, not changed. It may also misbehave on request: [`Behaviour`].

@@ -1,10 +1,14 @@
 //! The far side, as a client sees it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use local_platform::far_side::{Behaviour, FarSide};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
+use sha2::Sha256;
 
 #[tokio::test]
 async fn the_registry_gives_a_token_to_who_is_known_and_tags_to_who_has_one() {
@@ -55,6 +59,21 @@ async fn a_webhook_takes_only_what_is_signed() {
     assert!(far_side.deliveries("orders").is_empty());
     let statuses: Vec<u16> = far_side.seen().into_iter().map(|seen| seen.status).collect();
     assert_eq!(statuses, [404, 401]);
+
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"hush").unwrap();
+    mac.update(format!("msg_1.{now_s}.{{}}").as_bytes());
+    let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+    let signed = http
+        .post(&url)
+        .header("webhook-id", "msg_1")
+        .header("webhook-timestamp", now_s)
+        .header("webhook-signature", signature)
+        .body("{}");
+    assert_eq!(signed.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+    let taken = far_side.deliveries("orders");
+    assert_eq!(taken.len(), 1);
+    assert_eq!((taken[0].id.as_str(), &taken[0].body[..]), ("msg_1", &b"{}"[..]));
 }
 
 #[tokio::test]
