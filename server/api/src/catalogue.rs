@@ -172,7 +172,8 @@ impl Kind {
                 }
                 None | Some(Value::Null) => {}
                 Some(value) => {
-                    faults.extend(field.values.check(value).err().map(|detail| FieldProblem::new(at, detail)));
+                    faults
+                        .extend(field.values.check(value).err().map(|detail| FieldProblem::new(at, detail)));
                 }
             }
         }
@@ -320,7 +321,7 @@ mod tests {
         let faults = webhook
             .check_config(
                 &config(
-                    serde_json::json!({"url": "https://me:pw123@x.example", "events": ["quota.changed"]}),
+                    &serde_json::json!({"url": "https://me:pw123@x.example", "events": ["quota.changed"]}),
                 ),
                 "/config",
             )

@@ -49,7 +49,6 @@ const HELD_FOR: Duration = Duration::from_secs(30);
 const OPENBAO_RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Comparisons of one connector's secret a minute: a plan asks once or twice, and a guesser learns
 /// nothing at this rate.
-#[expect(clippy::unwrap_used, reason = "evaluated by the compiler")]
 const COMPARISONS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
 /// Makes, reads, changes and removes connectors.

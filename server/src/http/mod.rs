@@ -46,7 +46,7 @@ pub fn router(app: App, limits: HttpLimits) -> Router {
     let router = api
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
-        .merge(openapi::routes(description))
+        .merge(openapi::routes(&description))
         .fallback(problem::no_such_address)
         .method_not_allowed_fallback(problem::no_such_method)
         .with_state(app);

@@ -33,7 +33,7 @@ pub(super) fn describe(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
 }
 
 /// `/openapi.json` and `/docs`.
-pub(super) fn routes(description: OpenApi) -> axum::Router<App> {
+pub(super) fn routes(description: &OpenApi) -> axum::Router<App> {
     let page = Scalar::new(description.clone()).to_html();
     let json = description.to_json().unwrap_or_default();
     axum::Router::new().route("/docs", get(move || async move { Html(page) })).route(

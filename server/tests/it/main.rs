@@ -1,7 +1,7 @@
 //! The server's parts against the real systems, started by
 //! `local-platform with postgres,openbao -- cargo test -p integraci-server --test it`.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as the tests do")]
 
 mod app;
 mod connectors;
