@@ -2,6 +2,7 @@
 
 mod attack;
 mod canary;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
