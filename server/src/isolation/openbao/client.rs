@@ -56,7 +56,7 @@ pub enum ClientError {
     #[error("the namespace for OpenBao must be a path such as `platform` or `a/b`")]
     NamespaceInvalid,
     /// TLS could not be set up.
-    #[error("the HTTP client for OpenBao cannot be set up")]
+    #[error("the HTTP client for OpenBao cannot be set up; has this machine trusted CA certificates?")]
     Setup,
 }
 
