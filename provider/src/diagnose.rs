@@ -19,7 +19,9 @@ pub(crate) fn diagnose(api: &Api, doing: &str, error: Error, locate: Locate<'_>)
     match error {
         Error::Problem(problem) => {
             let request = problem.request_id.map(|id| format!("The server logged it as request {id}."));
-            let detail = paragraphs([Some(problem.detail), advice(api, problem.code), request]);
+            // What a program is told to send is no news to a person.
+            let detail = (problem.code != ProblemCode::Unauthenticated).then_some(problem.detail);
+            let detail = paragraphs([detail, advice(api, problem.code), request]);
             faults(doing, problem.code, detail, problem.errors, locate)
         }
         Error::Operation(operation) => failed(doing, *operation, locate),
@@ -44,7 +46,10 @@ fn faults(
     for fault in errors {
         match locate(&pointer::parts(&fault.pointer)) {
             Some(path) => {
-                told.push(Diagnostic::error(&summary).detail(sentence(&fault.detail)).at(path));
+                // Core shows the lines of an attribute, and not those of one inside it.
+                let inside = (path.steps().len() > 1).then(|| format!("It is about {path}."));
+                let detail = paragraphs([Some(fault.detail), inside]);
+                told.push(Diagnostic::error(&summary).detail(detail).at(path));
             }
             None => elsewhere.push(format!("{}: {}", fault.pointer, sentence(&fault.detail))),
         }
@@ -157,7 +162,7 @@ fn remedy(api: &Api, error: &Error) -> String {
              version of the provider that goes with the server."
         ),
         Error::TooLong { limit_bytes } => {
-            format!("{endpoint} sent more than {limit_bytes} bytes. Is it an IntegraCI server?")
+            format!("{endpoint} sent more than {limit_bytes} bytes, which IntegraCI never does. Check {SET}.")
         }
         Error::Unreachable { reason } => {
             format!("{endpoint}: {reason}. Check that the server runs and that {SET}, is right{}.", proxies())
@@ -260,4 +265,121 @@ fn lower_first(text: &str) -> String {
         }
     });
     first.into_iter().chain(letters).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use integraci_api::{Problem, SecretText};
+
+    use super::*;
+    use crate::api::{Settings, endpoint_parse};
+    use crate::pointer::attribute_or_key;
+
+    fn told(error: Error, expected: &Expect) {
+        let diags = diagnose(&test_api(), "Cannot create the tenant", error, &attribute_or_key);
+        let texts = diags.iter().map(|diag| {
+            let at = diag.path().map(|path| format!(" (at {path})")).unwrap_or_default();
+            format!("{}{at}\n{}\n", diag.summary(), diag.detail_text())
+        });
+        expected.assert_eq(&texts.collect::<Vec<_>>().join("--\n"));
+    }
+
+    #[test]
+    fn faults_of_a_request_are_told_at_their_attributes() {
+        let problem = Problem::new(ProblemCode::InvalidRequest, "two fields are wrong").with_errors(vec![
+            FieldProblem::new("/slug", "a slug has 2 to 40 characters"),
+            FieldProblem::new("/labels/a~1b", "a label's value has at most 63 characters"),
+        ]);
+        told(
+            Error::Problem(Box::new(problem)),
+            &expect![[r#"
+                Cannot create the tenant: the request is not valid (at slug)
+                A slug has 2 to 40 characters.
+                --
+                Cannot create the tenant: the request is not valid (at labels["a/b"])
+                A label's value has at most 63 characters.
+
+                It is about labels["a/b"].
+            "#]],
+        );
+    }
+
+    #[test]
+    fn a_token_that_is_not_accepted() {
+        let mut problem =
+            Problem::new(ProblemCode::Unauthenticated, "the token is unknown, expired or revoked");
+        problem.request_id = Some("0192f3".into());
+        told(
+            Error::Problem(Box::new(problem)),
+            &expect![[r#"
+                Cannot create the tenant: the token is not accepted
+                https://platform.example does not accept the token: it may be wrong, expired or revoked, or for another server. Set a valid one as `token` in the block provider "integraci", or in INTEGRACI_TOKEN.
+
+                The server logged it as request 0192f3.
+            "#]],
+        );
+    }
+
+    #[test]
+    fn something_else_than_integraci() {
+        told(
+            Error::Foreign { status: 404, content: "text/html".into(), location: None },
+            &expect![[r#"
+                Cannot create the tenant: this is not an IntegraCI server
+                https://platform.example answered with HTTP 404 and text/html, which IntegraCI never does here. Set `endpoint` of the provider, or INTEGRACI_ENDPOINT, to the address of the server, without `/v1`.
+            "#]],
+        );
+        told(
+            Error::Foreign {
+                status: 302,
+                content: "text/html".into(),
+                location: Some("https://login.example/?state=s3cret".into()),
+            },
+            &expect![[r#"
+                Cannot create the tenant: this is not an IntegraCI server
+                https://platform.example answered with a redirect (HTTP 302) to https://login.example/. Set `endpoint` of the provider, or INTEGRACI_ENDPOINT, to the address that IntegraCI itself has.
+            "#]],
+        );
+    }
+
+    #[test]
+    fn certificates_say_which_fault_and_what_to_set() {
+        told(
+            Error::Certificate(Certificate::Expired),
+            &expect![[r#"
+                Cannot create the tenant: the server's certificate has expired
+                The certificate of https://platform.example has expired. It must be renewed on the server; if it was, check this machine's clock. ca_certificate does not help here.
+            "#]],
+        );
+        told(
+            Error::Certificate(Certificate::UnknownIssuer),
+            &expect![[r#"
+                Cannot create the tenant: the server's certificate is not trusted
+                The certificate of https://platform.example comes from an authority that is not trusted here. Where the authority is your own, set ca_certificate of the provider (or INTEGRACI_CA_CERTIFICATE) to its certificate in PEM; where it is set already, it is another one's.
+            "#]],
+        );
+    }
+
+    #[test]
+    fn every_other_error_says_what_to_do() {
+        for error in [
+            Error::NotUnderstood { what: "tenant" },
+            Error::TooLong { limit_bytes: 1 },
+            Error::Tls { reason: "the handshake failed" },
+            Error::Lost,
+            Error::TimedOut { after: std::time::Duration::from_secs(30) },
+            Error::NoTimeLeft { pause: std::time::Duration::from_secs(3600) },
+            Error::Vanished,
+            Error::Stopped,
+            Error::NoAuthorities,
+        ] {
+            assert!(remedy(&test_api(), &error).ends_with('.'), "{error:?}");
+        }
+    }
+
+    fn test_api() -> Api {
+        let endpoint = endpoint_parse("https://platform.example").unwrap();
+        Api::new(Settings::new(endpoint, &SecretText::new("ici_test".into())).unwrap())
+    }
 }

@@ -1,8 +1,7 @@
 //! The Terraform and OpenTofu provider for IntegraCI.
 //!
 //! [`api`] is the client of the server; everything else is what Terraform sees: the provider's own
-//! configuration, and one file a resource or data source. `docs/` is written from the schemas by
-//! the small binary `provider-docs`.
+//! configuration, and one file a resource or data source.
 
 pub mod api;
 mod checks;

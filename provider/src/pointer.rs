@@ -16,15 +16,6 @@ pub(crate) fn attribute_or_key(parts: &[String]) -> Option<Path> {
     }
 }
 
-/// The same where the attribute is an object.
-pub(crate) fn attribute_or_member(parts: &[String]) -> Option<Path> {
-    match parts {
-        [attribute] => Some(Path::root(attribute)),
-        [attribute, member] => Some(Path::root(attribute).attr(member)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,7 +26,6 @@ mod tests {
         assert_eq!(path("/slug").as_deref(), Some("slug"));
         assert_eq!(path("/labels/a~1b~0c").as_deref(), Some(r#"labels["a/b~c"]"#));
         assert_eq!(path(""), None);
-        let member = attribute_or_member(&parts("/limits/connectors")).map(|path| path.to_string());
-        assert_eq!(member.as_deref(), Some("limits.connectors"));
+        assert_eq!(path("/limits/connectors").as_deref(), Some(r#"limits["connectors"]"#));
     }
 }

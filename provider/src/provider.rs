@@ -129,3 +129,85 @@ fn exposed() -> Diagnostic {
         )
         .at("endpoint")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connect(config: IntegraCi, environment: &[(&str, &str)]) -> (Option<Connection>, Diagnostics) {
+        let mut diags = Diagnostics::new();
+        let variable = |name: &str| {
+            environment.iter().find(|(own, _)| *own == name).map(|(_, value)| (*value).to_owned())
+        };
+        let connection = config.connect(variable, &mut diags);
+        (connection, diags)
+    }
+
+    fn given(endpoint: &str) -> IntegraCi {
+        IntegraCi {
+            endpoint: endpoint.to_owned().into(),
+            token: "ici_test".to_owned().into(),
+            ..IntegraCi::default()
+        }
+    }
+
+    #[test]
+    fn the_environment_stands_in_for_what_the_block_leaves_out() {
+        let environment = [
+            ("INTEGRACI_ENDPOINT", "https://a.example"),
+            ("INTEGRACI_TOKEN", "ici_test"),
+            ("INTEGRACI_CA_CERTIFICATE", ""),
+        ];
+        let (connection, diags) = connect(IntegraCi::default(), &environment);
+        assert!(diags.is_empty());
+        assert_eq!(connection.unwrap().api().unwrap().endpoint(), "https://a.example");
+        let (connection, _) = connect(given("https://b.example"), &environment);
+        assert_eq!(connection.unwrap().api().unwrap().endpoint(), "https://b.example");
+    }
+
+    #[test]
+    fn what_is_missing_is_told_when_it_is_needed() {
+        let (connection, diags) =
+            connect(IntegraCi::default(), &[("INTEGRACI_ENDPOINT", "https://a.example")]);
+        assert!(diags.is_empty());
+        let diags = connection.unwrap().api().unwrap_err();
+        let diag = diags.iter().next().unwrap();
+        assert_eq!(diag.summary(), "The provider has no token");
+        assert!(diag.detail_text().contains("INTEGRACI_TOKEN"));
+    }
+
+    #[test]
+    fn what_is_not_known_yet_can_wait() {
+        let config = IntegraCi { endpoint: Value::Unknown, ..IntegraCi::default() };
+        let (connection, diags) = connect(config, &[("INTEGRACI_TOKEN", "ici_test")]);
+        assert!(diags.is_empty());
+        let connection = connection.unwrap();
+        assert!(connection.api_if_known().unwrap().is_none());
+        assert!(connection.api().is_err());
+    }
+
+    #[test]
+    fn every_malformed_setting_is_told_without_its_value() {
+        let config = IntegraCi {
+            endpoint: "platform.s3cret".to_owned().into(),
+            token: "ici_ s3cret".to_owned().into(),
+            ..IntegraCi::default()
+        };
+        let environment = [("INTEGRACI_REQUEST_TIMEOUT", "s3cret"), ("INTEGRACI_CA_CERTIFICATE", "s3cret")];
+        let (connection, diags) = connect(config, &environment);
+        assert!(connection.is_none());
+        assert_eq!(diags.len(), 4);
+        assert!(!format!("{diags:?}").contains("s3cret"));
+        let paths: Vec<_> = diags.iter().map(|diag| diag.path().map(ToString::to_string)).collect();
+        assert_eq!(paths, [Some("endpoint".to_owned()), Some("token".to_owned()), None, None]);
+    }
+
+    #[test]
+    fn plain_http_to_another_machine_is_warned_of() {
+        let (connection, diags) = connect(given("http://platform.example"), &[]);
+        assert!(connection.is_some());
+        assert_eq!(diags.len(), 1);
+        assert!(!diags.has_errors());
+        assert!(connect(given("http://127.0.0.1:8080"), &[]).1.is_empty());
+    }
+}

@@ -203,7 +203,12 @@ impl Api {
         }
         let left = patience.until.saturating_duration_since(Instant::now()).max(LAST_REQUEST);
         let timeout = (self.settings.request_timeout + call.held).min(left);
-        match self.exchange(self.request(call), timeout).await {
+        let started = Instant::now();
+        let exchanged = self.exchange(self.request(call), timeout).await;
+        let status = exchanged.as_ref().map_or(0, |answer| answer.status.as_u16());
+        let took_ms = started.elapsed().as_millis();
+        tracing::debug!(method = %call.method, path = call.path, status, took_ms, "request");
+        match exchanged {
             Ok(answer) if answer.status.is_success() => Ok(answer),
             Ok(answer) => Err(refusal(answer)),
             Err(error) => {

@@ -1,38 +1,40 @@
 //! `integraci_quota`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use integraci_api::quotas::{DIMENSIONS, LIMIT_MAX, QuotaSet};
+use integraci_api::quotas::{DIMENSIONS, LIMIT_MAX, QuotaSet, dimension};
 use integraci_api::{ProblemCode, TenantId};
-use tfplugin::schema::{AttributeSchema, Nesting, ObjectSchema, Shape};
-use tfplugin::value::ValueError;
 use tfplugin::{
-    Attribute, AttributeType, Cx, Diagnostic, Diagnostics, Dynamic, ImportBy, Imported, ObjectReader,
-    Planned, Resource, Saved, Schema, Text, Value,
+    Cx, Diagnostic, Diagnostics, ImportBy, Imported, Path, Planned, Resource, Saved, Schema, Text, Value,
 };
 
 use super::tenant::no_id;
 use crate::api::{Api, Error};
 use crate::connection::{Connection, patience};
-use crate::diagnose::{NOWHERE, diagnose};
-use crate::pointer::attribute_or_member;
+use crate::diagnose::{NOWHERE, diagnose, sentence};
+use crate::pointer::attribute_or_key;
 use crate::views::tenant_named;
 
 /// How much a tenant may have. There is one quota a tenant; what it does not limit is limited by the
 /// tenant's plan. Destroying it goes back to the plan's limits.
+///
+/// The dimensions are: `connectors`, the connectors of the tenant, those being installed included.
 #[derive(Schema, Clone, Default)]
 pub(crate) struct Quota {
     /// The tenant. A change replaces the quota.
     #[attribute(required, replaces)]
     tenant_id: Value<Text<TenantId>>,
-    /// Limits of this tenant's own.
+    /// Limits of this tenant's own, by dimension: `{ connectors = 20 }`.
     #[attribute(required)]
     limits: Value<Limits>,
-    /// The limits in force: these, and the plan's where there is none.
+    /// The limits in force, by dimension: these, and the plan's where there is none.
     #[attribute(computed)]
-    effective: Value<Effective>,
+    effective: Value<Limits>,
 }
+
+/// Limits by dimension. A map, because Terraform would pass over a misspelt attribute of an object;
+/// of texts, because there are dimensions that are no plain number (`16Gi`).
+type Limits = BTreeMap<String, Value<String>>;
 
 /// A quota is told from all others by its tenant.
 #[derive(Schema)]
@@ -42,67 +44,19 @@ pub(crate) struct QuotaIdentity {
     tenant_id: Text<TenantId>,
 }
 
-/// A limit for every dimension of the catalogue, to be configured.
-type Limits = Dimensions<false>;
-/// A limit for every dimension of the catalogue, from the server.
-type Effective = Dimensions<true>;
-
-/// A number for every dimension of the catalogue.
-#[derive(Clone, Default, PartialEq, Eq)]
-struct Dimensions<const COMPUTED: bool>(BTreeMap<&'static str, Value<i64>>);
-
-impl<const COMPUTED: bool> AttributeType for Dimensions<COMPUTED> {
-    fn shape() -> Shape {
-        let mut object = ObjectSchema::new("");
-        for dimension in DIMENSIONS {
-            let described = format!("{} Unit: {}.", dimension.description, dimension.unit);
-            let attribute = AttributeSchema::new::<Value<i64>>(dimension.name).described(&described);
-            object.add(if COMPUTED {
-                attribute.computed()
-            } else {
-                attribute.optional().validate::<Value<i64>>(|limit: &i64| {
-                    if (0..=LIMIT_MAX).contains(limit) {
-                        Ok(())
-                    } else {
-                        Err(format!("a limit is a whole number from 0 to {LIMIT_MAX}"))
-                    }
-                })
-            });
-        }
-        Shape::Nested(Nesting::Single, Arc::new(object))
-    }
-
-    fn from_known(value: Dynamic) -> Result<Self, ValueError> {
-        let fields = match value {
-            Dynamic::Object(fields) => fields,
-            _ => Default::default(),
-        };
-        let mut object = ObjectReader::new(fields);
-        DIMENSIONS
-            .iter()
-            .map(|dimension| Ok((dimension.name, object.take(dimension.name)?)))
-            .collect::<Result<_, _>>()
-            .map(Self)
-    }
-
-    fn into_dynamic(self) -> Dynamic {
-        Dynamic::Object(
-            self.0.into_iter().map(|(name, value)| (name, Attribute::into_dynamic(value))).collect(),
-        )
-    }
-}
-
-impl<const COMPUTED: bool> Dimensions<COMPUTED> {
-    fn observed(numbers: &BTreeMap<String, i64>) -> Self {
-        let number = |name: &str| numbers.get(name).copied().into();
-        Self(DIMENSIONS.iter().map(|dimension| (dimension.name, number(dimension.name))).collect())
-    }
-}
-
 impl Resource for Quota {
     type Api = Connection;
     type Identity = QuotaIdentity;
     const NAME: &'static str = "integraci_quota";
+
+    fn validate(config: &Self, diags: &mut Diagnostics) {
+        for (name, limit) in config.limits.as_known().into_iter().flatten() {
+            if let Err(error) = check(name, limit) {
+                let at = Path::root("limits").key(name);
+                diags.push(Diagnostic::error("Invalid limit").detail(sentence(&error)).at(at));
+            }
+        }
+    }
 
     async fn create(
         cx: &Cx<Connection>,
@@ -119,8 +73,8 @@ impl Resource for Quota {
         let found = found.map_err(|error| diagnose(api, "Cannot read the quota", error, NOWHERE))?;
         Ok(found.map(|quota| Self {
             tenant_id: state.tenant_id,
-            limits: Limits::observed(&quota.limits).into(),
-            effective: Effective::observed(&quota.effective).into(),
+            limits: observed(&quota.limits, state.limits.into_option()).into(),
+            effective: observed(&quota.effective, None).into(),
         }))
     }
 
@@ -165,14 +119,35 @@ impl Quota {
             .quota_set(self.tenant()?, &self.to_request(), &patience(cx))
             .await
             .map_err(|error| set_refused(api, error))?;
-        Ok(Self { effective: Effective::observed(&quota.effective).into(), ..self })
+        Ok(Self { effective: observed(&quota.effective, None).into(), ..self })
     }
 
     fn to_request(&self) -> QuotaSet {
-        let limits = self.limits.as_known().map(|limits| &limits.0).into_iter().flatten();
-        let limits = limits.filter_map(|(name, limit)| Some(((*name).to_owned(), *limit.as_known()?)));
-        QuotaSet { limits: limits.collect() }
+        let limits = self.limits.as_known().into_iter().flatten();
+        let numbers =
+            limits.filter_map(|(name, limit)| Some((name.clone(), limit.as_deref()?.parse().ok()?)));
+        QuotaSet { limits: numbers.collect() }
     }
+}
+
+/// Whether there is such a dimension, and the limit is written as the server writes it.
+fn check(name: &str, limit: &Value<String>) -> Result<(), String> {
+    if dimension(name).is_none() {
+        let known: Vec<_> = DIMENSIONS.iter().map(|dimension| dimension.name).collect();
+        return Err(format!("unknown dimension; there are: {}", known.join(", ")));
+    }
+    let Some(text) = limit.as_deref() else { return Ok(()) };
+    match text.parse::<i64>() {
+        Ok(number) if (0..=LIMIT_MAX).contains(&number) && number.to_string() == *text => Ok(()),
+        _ => Err(format!("a limit is a whole number from 0 to {LIMIT_MAX}, without leading zeros")),
+    }
+}
+
+/// The limits that the server has. A dimension that the user sets to null has none there.
+fn observed(numbers: &BTreeMap<String, i64>, before: Option<Limits>) -> Limits {
+    let nulls = before.into_iter().flatten().filter(|(_, limit)| limit.is_null());
+    let numbers = numbers.iter().map(|(name, number)| (name.clone(), number.to_string().into()));
+    nulls.chain(numbers).collect()
 }
 
 fn set_refused(api: &Api, error: Error) -> Diagnostics {
@@ -183,5 +158,30 @@ fn set_refused(api: &Api, error: Error) -> Diagnostics {
             .at("tenant_id")
             .into();
     }
-    diagnose(api, DOING, error, &attribute_or_member)
+    diagnose(api, DOING, error, &attribute_or_key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_are_whole_numbers_of_known_dimensions() {
+        let limit = |text: &str| Value::Known(text.to_owned());
+        for good in [limit("0"), limit("20"), Value::Unknown, Value::Null] {
+            assert!(check("connectors", &good).is_ok(), "{good:?}");
+        }
+        for bad in ["", "-1", "1.5", "020", "+1", "many", "9007199254740992"] {
+            assert!(check("connectors", &limit(bad)).is_err(), "{bad}");
+        }
+        assert!(check("conectors", &limit("1")).unwrap_err().contains("connectors"));
+    }
+
+    #[test]
+    fn a_limit_set_to_null_stays_null() {
+        let before: Limits = [("connectors".to_owned(), Value::Null)].into();
+        assert_eq!(observed(&BTreeMap::new(), Some(before.clone())), before);
+        let there = BTreeMap::from([("connectors".to_owned(), 7)]);
+        assert_eq!(observed(&there, Some(before))["connectors"], Value::Known("7".to_owned()));
+    }
 }

@@ -13,7 +13,7 @@ use super::delete_wholly;
 use crate::api::{Api, Error, IdempotencyKey};
 use crate::checks;
 use crate::connection::{Connection, patience};
-use crate::diagnose::{NOWHERE, diagnose};
+use crate::diagnose::{NOWHERE, diagnose, sentence};
 use crate::pointer::attribute_or_key;
 use crate::views::{Names, labels, tenant_named, time};
 
@@ -98,11 +98,7 @@ impl Resource for Tenant {
                 ),
                 Value::Known(value) => {
                     if let Err(error) = tenants::label_check(key, value) {
-                        diags.push(
-                            Diagnostic::error("Invalid label")
-                                .detail(format!("Expected otherwise: {error}."))
-                                .at(at),
-                        );
+                        diags.push(Diagnostic::error("Invalid label").detail(sentence(&error)).at(at));
                     }
                 }
             }
@@ -309,7 +305,7 @@ impl Tenant {
                     label(&slug),
                     label(&slug)
                 ),
-                None => format!("{} Choose another slug.", crate::diagnose::sentence(&problem.detail)),
+                None => sentence(&problem.detail),
             };
             return Diagnostic::error(format!("{DOING}: the slug is taken")).detail(detail).at("slug").into();
         }

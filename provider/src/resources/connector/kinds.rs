@@ -117,6 +117,11 @@ impl Chosen<'_> {
         known.collect()
     }
 
+    /// Whether all of the readable configuration is known.
+    pub(super) fn is_known(&self) -> bool {
+        self.kind.fields.iter().all(|field| self.fields.get(field.name).is_none_or(Dynamic::is_wholly_known))
+    }
+
     /// The secrets by name; none if one of them is not known yet. Only a configuration has them.
     pub(super) fn secrets(&self) -> Option<BTreeMap<String, SecretText>> {
         let mut secrets = BTreeMap::new();

@@ -2,6 +2,8 @@
 
 mod kinds;
 mod secret;
+#[cfg(test)]
+mod tests;
 
 use integraci_api::catalogue::{self, KINDS};
 use integraci_api::connectors::{self, ConnectorCreate, ConnectorUpdate};
@@ -89,12 +91,17 @@ impl Resource for Connector {
         if prior.tenant_id != plan.planned.tenant_id {
             return Ok(());
         }
-        let before = prior.secret_version;
+        let (version, verified_at) = (prior.secret_version, prior.last_verified_at.clone());
+        let same = prior.name == plan.planned.name && plan.planned.has_config_of(prior);
         if secret::is_new(cx, plan).await? {
             plan.planned.secret_version = Value::Unknown;
             plan.force_update();
-        } else {
-            plan.planned.secret_version = before;
+            return Ok(());
+        }
+        plan.planned.secret_version = version;
+        if same {
+            // `timeouts` and `secret_wo_version` are no business of the platform.
+            plan.planned.last_verified_at = verified_at;
         }
         Ok(())
     }
@@ -150,23 +157,24 @@ impl Resource for Connector {
         saved: &mut Saved<Self>,
     ) -> Result<(), Diagnostics> {
         const DOING: &str = "Cannot change the connector";
-        let (api, patience) = (cx.api()?.api()?, patience(cx));
         let (planned, config) = plan.into_parts();
         let (tenant, id) = (prior.tenant()?, prior.id()?);
         let chosen = config.chosen()?;
-        let same_config = prior.kinds.chosen().is_some_and(|before| before.config() == chosen.config());
         let change = ConnectorUpdate {
             name: (planned.name != prior.name).then(|| text(&planned.name)),
-            config: (!same_config).then(|| chosen.config()),
+            config: (!planned.has_config_of(&prior)).then(|| chosen.config()),
             // Unknown is how the plan says that there is a new secret.
             secrets: planned.secret_version.is_unknown().then(|| chosen.secrets()).flatten(),
         };
-        if change.name.is_some() || change.config.is_some() || change.secrets.is_some() {
-            let locate = |parts: &[String]| kinds::locate(chosen.kind, parts);
-            api.connector_update(tenant, id, &change, revision_seen(cx), &patience)
-                .await
-                .map_err(|error| diagnose(api, DOING, error, &locate))?;
+        if change.name.is_none() && change.config.is_none() && change.secrets.is_none() {
+            saved.set(planned);
+            return Ok(());
         }
+        let (api, patience) = (cx.api()?.api()?, patience(cx));
+        let locate = |parts: &[String]| kinds::locate(chosen.kind, parts);
+        api.connector_update(tenant, id, &change, revision_seen(cx), &patience)
+            .await
+            .map_err(|error| diagnose(api, DOING, error, &locate))?;
         let connector =
             read(api, tenant, id, &patience).await.map_err(|error| diagnose(api, DOING, error, NOWHERE))?;
         cx.private_set(REVISION, connector.revision.to_string());
@@ -211,6 +219,14 @@ impl Connector {
     /// The kind that is set, when all is known.
     fn chosen(&self) -> Result<Chosen<'_>, Diagnostics> {
         self.kinds.chosen().ok_or_else(|| Diagnostic::error("The connector has no kind").into())
+    }
+
+    /// Whether the readable configuration is the same; not where something in it is not known yet.
+    fn has_config_of(&self, other: &Self) -> bool {
+        match (self.kinds.chosen(), other.kinds.chosen()) {
+            (Some(own), Some(other)) => own.is_known() && own.config() == other.config(),
+            _ => false,
+        }
     }
 
     /// What was planned, and the rest from the server.

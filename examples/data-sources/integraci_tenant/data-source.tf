@@ -1,0 +1,7 @@
+data "integraci_tenant" "acme" {
+  slug = "acme"
+}
+
+output "acme_namespace" {
+  value = data.integraci_tenant.acme.names.kubernetes_namespace
+}

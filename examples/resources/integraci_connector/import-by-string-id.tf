@@ -1,0 +1,4 @@
+import {
+  to = integraci_connector.hook
+  id = "acme/hook"
+}

@@ -1,0 +1,6 @@
+import {
+  to = integraci_quota.acme
+  identity = {
+    tenant_id = "ten_0192f3c4a5b67c8d9e0f1a2b3c4d5e6f"
+  }
+}

@@ -1,0 +1,4 @@
+import {
+  to = integraci_quota.acme
+  id = "acme"
+}

@@ -1,0 +1,2 @@
+# The tenant's slug or id.
+terraform import integraci_quota.acme acme

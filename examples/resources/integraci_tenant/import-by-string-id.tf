@@ -1,0 +1,4 @@
+import {
+  to = integraci_tenant.acme
+  id = "acme"
+}
