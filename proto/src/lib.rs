@@ -7,10 +7,6 @@
 //! Knows nothing of any one provider. Facts about the protocol come from Terraform 1.11 to 1.16,
 //! OpenTofu 1.12 and go-plugin 1.8, as observed and as published.
 
-// Lets the derive's output, which names `::tfplugin`, be used inside this crate.
-#[cfg(test)]
-extern crate self as tfplugin;
-
 mod action;
 mod attribute;
 mod change;

@@ -86,11 +86,14 @@ fn schema(field: &Field) -> TokenStream {
             let flags = &words.flags;
             let default = words.default.as_ref().map(|default| quote!(.default_value::<#ty>(#default)));
             let deprecated = words.deprecated.as_ref().map(|instead| quote!(.deprecated(#instead)));
-            let validate = &words.validate;
+            // A call rather than the path alone: `&String` then goes where `&str` is asked for.
+            let validate = words.validate.iter().map(|check| {
+                quote!(.validate::<#ty>(|value: &<#ty as ::tfplugin::Attribute>::Known| #check(value)))
+            });
             // Spanned, so that "cannot be an attribute" points at the type of the field.
             let new = quote_spanned!(ty.span()=> ::tfplugin::schema::AttributeSchema::new::<#ty>(#name));
             quote! {
-                object.add(#new.described(#docs) #(.#flags())* #default #deprecated #(.validate::<#ty>(#validate))*);
+                object.add(#new.described(#docs) #(.#flags())* #default #deprecated #(#validate)*);
             }
         }
     }

@@ -203,7 +203,7 @@ impl Words {
             ));
         }
         if let Some(default) = &self.default
-            && !(optional && computed)
+            && (!optional || !computed)
         {
             return Err(Error::new(default.span(), "a default needs `optional, computed`"));
         }
@@ -216,8 +216,11 @@ impl Words {
                 "only what is computed has a prior value to keep",
             ));
         }
-        if !self.validate.is_empty() && !(required || optional) {
-            return Err(Error::new(ident.span(), "only what can be configured can be validated"));
+        if let Some(validate) = self.validate.first()
+            && !required
+            && !optional
+        {
+            return Err(Error::new(validate.span(), "only what can be configured can be validated"));
         }
         if !is_attribute_name(&self.name) {
             return Err(Error::new(

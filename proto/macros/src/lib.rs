@@ -26,7 +26,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `sensitive` | not shown in plans |
 /// | `write_only` | in the configuration only, never stored |
 /// | `deprecated = "…"` | warns, and says what to use instead |
-/// | `validate = path` | a `fn(&T) -> Result<(), String>`; may be repeated |
+/// | `validate = path` | a `fn(&T) -> Result<(), String>`, for a string a `fn(&str) -> …`; may be repeated |
 /// | `name = "…"` | instead of the field's own name |
 /// | `required_for_import`, `optional_for_import` | for the attributes of an identity |
 /// | `variadic` | the last parameter of a function |

@@ -27,7 +27,7 @@ impl Timeouts {
         AttributeSchema::with_shape(name, Shape::Nested(Nesting::Single, object.into()))
             .optional()
             .described("How long each operation may take.")
-            .as_timeouts()
+            .with_timeouts()
     }
 
     #[doc(hidden)]

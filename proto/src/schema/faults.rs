@@ -98,7 +98,7 @@ fn attribute(name: &str, own: &AttributeSchema, inside: Inside, found: &mut Vec<
             Inside::Set => found.push(format!("{name}: what is in a set cannot be write-only")),
             Inside::Unstored => found.push(format!("{name}: only resources have write-only attributes")),
             Inside::Nothing if own.computed => {
-                found.push(format!("{name}: write-only and computed exclude each other"))
+                found.push(format!("{name}: write-only and computed exclude each other"));
             }
             Inside::Nothing => {}
         }

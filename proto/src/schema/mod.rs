@@ -160,7 +160,7 @@ impl AttributeSchema {
         self
     }
 
-    pub(crate) fn as_timeouts(mut self) -> Self {
+    pub(crate) fn with_timeouts(mut self) -> Self {
         self.timeouts = true;
         self
     }

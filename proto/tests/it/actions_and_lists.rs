@@ -1,0 +1,1 @@
+//! actions_and_lists
