@@ -6,6 +6,7 @@ mod applying;
 mod cli;
 mod config;
 mod faults;
+mod generated;
 mod handshake;
 mod planning;
 mod plugin;

@@ -16,28 +16,11 @@ use tfplugin::{Dynamic, Type};
 use tokio::net::UnixStream;
 use tonic::transport::{Channel, Endpoint, Uri};
 
+use crate::generated::plugin::Empty;
+use crate::generated::plugin::grpc_controller_client::GrpcControllerClient;
 use pb::provider_client::ProviderClient;
 
-/// The messages and clients that the crate generates for itself.
-#[expect(
-    clippy::allow_attributes,
-    clippy::allow_attributes_without_reason,
-    unreachable_pub,
-    missing_docs,
-    reason = "generated code has its own habits"
-)]
-pub(crate) mod generated {
-    pub(crate) mod tfplugin6 {
-        tonic::include_proto!("tfplugin6");
-    }
-    pub(crate) mod plugin {
-        tonic::include_proto!("plugin");
-    }
-    pub(crate) mod health {
-        tonic::include_proto!("grpc.health.v1");
-    }
-}
-pub(crate) use generated::tfplugin6 as pb;
+pub(crate) use crate::generated::tfplugin6 as pb;
 
 pub(crate) const COOKIE: &str = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2";
 
@@ -203,9 +186,8 @@ impl Plugin {
 
     /// What goes over the wire is stopped where it belongs.
     pub(crate) async fn shutdown(&mut self) {
-        let mut controller =
-            generated::plugin::grpc_controller_client::GrpcControllerClient::new(self.channel.clone());
-        controller.shutdown(generated::plugin::Empty {}).await.expect("an answer");
+        let mut controller = GrpcControllerClient::new(self.channel.clone());
+        controller.shutdown(Empty {}).await.expect("an answer");
     }
 }
 
@@ -373,7 +355,7 @@ fn attributes_type(attributes: &[pb::schema::Attribute]) -> Type {
                     NestingMode::List => Type::list(inner),
                     NestingMode::Set => Type::set(inner),
                     NestingMode::Map => Type::map(inner),
-                    NestingMode::Invalid => panic!("{}: no nesting", own.name),
+                    NestingMode::Invalid => unreachable!("{}: no nesting", own.name),
                 }
             }
         };
