@@ -6,7 +6,7 @@ SHELL := /bin/bash
 FEATURES := --features integraci-server/crash-points
 PLATFORM := target/debug/local-platform
 
-.PHONY: help demo demo-down test canary lint docs bench build
+.PHONY: help demo demo-down test canary lint docs bench build systems
 
 help: ## Says what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -20,7 +20,10 @@ demo-down: ## Stops all that `make demo` started
 build: ## Builds every binary as the tests use them
 	cargo build --workspace --bins --examples $(FEATURES)
 
-test: build ## Runs every test, against the real systems
+systems: build
+	$(PLATFORM) get
+
+test: systems ## Runs every test, against the real systems
 	$(PLATFORM) with postgres openbao -- cargo test --workspace $(FEATURES)
 
 canary: build ## Applies unique secrets and looks for them everywhere but in OpenBao

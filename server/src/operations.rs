@@ -5,6 +5,7 @@ use std::time::Duration;
 use integraci_api::OperationId;
 use integraci_api::operations::Operation;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use crate::accounts::Caller;
 use crate::error::Error;
@@ -19,13 +20,15 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 pub struct Operations {
     store: Store,
     changes: Changes,
+    stop: CancellationToken,
 }
 
 impl Operations {
-    /// Operations kept in this store, whose changes are heard there.
+    /// Operations kept in this store, whose changes are heard there. Once `stop` is cancelled nobody is
+    /// made to wait any more.
     #[must_use]
-    pub const fn new(store: Store, changes: Changes) -> Self {
-        Self { store, changes }
+    pub const fn new(store: Store, changes: Changes, stop: CancellationToken) -> Self {
+        Self { store, changes, stop }
     }
 
     /// The operation, once it has settled or differs from revision `seen`, or after `longest`. Without
@@ -47,10 +50,10 @@ impl Operations {
         let seen = seen.unwrap_or(operation.revision);
         while !operation.state.is_settled() && operation.revision <= seen {
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || self.stop.is_cancelled() {
                 break;
             }
-            watch.changed(id, left.min(LOOK_EVERY)).await;
+            self.stop.run_until_cancelled(watch.changed(id, left.min(LOOK_EVERY))).await;
             operation = self.read(by, id).await?;
         }
         Ok(operation)

@@ -1,5 +1,6 @@
 //! One replica of the server: listens, carries out operations, and leaves without dropping either.
 
+use std::future::IntoFuture as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +66,7 @@ pub struct Replica {
     changes: Changes,
     runner: Runner,
     limits: http::HttpLimits,
+    stop: CancellationToken,
 }
 
 impl Replica {
@@ -73,6 +75,7 @@ impl Replica {
     /// # Errors
     /// Something it cannot do without is missing; says which.
     pub async fn start(config: Config) -> Result<Self, ServeError> {
+        let stop = CancellationToken::new();
         let store = Store::new(&config.store)?;
         if !schema_is_current(&store).await? {
             return Err(ServeError::Schema);
@@ -100,14 +103,14 @@ impl Replica {
             tenants: Tenants::new(store.clone(), source, config.plans.clone()),
             connectors: Connectors::new(store.clone(), source, secrets, replica),
             quotas: Quotas::new(store.clone(), source),
-            operations: Operations::new(store.clone(), changes.clone()),
+            operations: Operations::new(store.clone(), changes.clone(), stop.clone()),
             plans: config.plans,
             store: store.clone(),
         };
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(|error| ServeError::Listen(config.listen, error))?;
-        Ok(Self { listener, app, store, changes, runner, limits: config.http })
+        Ok(Self { listener, app, store, changes, runner, limits: config.http, stop })
     }
 
     /// Where it listens.
@@ -118,12 +121,13 @@ impl Replica {
         self.listener.local_addr().map_err(ServeError::Accept)
     }
 
-    /// Serves until told to stop; then takes no more requests, lets those under way end, finishes or
+    /// Serves until `told_to_stop`; then takes no more requests, lets those under way end, finishes or
     /// hands over the operations it holds, and closes the database.
     ///
     /// # Errors
     /// The listener broke.
-    pub async fn serve(self, stop: CancellationToken) -> Result<(), ServeError> {
+    pub async fn serve(self, told_to_stop: CancellationToken) -> Result<(), ServeError> {
+        let stop = self.stop;
         let tasks = TaskTracker::new();
         tasks.spawn(self.changes.clone().listen(self.store.clone(), stop.clone()));
         tasks.spawn(self.runner.run(stop.clone()));
@@ -132,9 +136,15 @@ impl Replica {
         let router = http::router(self.app, self.limits);
         let served =
             axum::serve(self.listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let drained = async {
+            told_to_stop.cancelled().await;
+            tracing::info!("stopping: requests under way end, operations are finished or handed over");
+            stop.cancel();
+            tokio::time::sleep(DRAIN).await;
+        };
         let result = tokio::select! {
-            result = async { served.await } => result.map_err(ServeError::Accept),
-            () = async { stop.cancelled().await; tokio::time::sleep(DRAIN).await } => {
+            result = served.into_future() => result.map_err(ServeError::Accept),
+            () = drained => {
                 tracing::warn!("requests were still under way when the time to stop was up");
                 Ok(())
             }
