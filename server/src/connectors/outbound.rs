@@ -8,17 +8,15 @@
 //! Knows nothing of connectors. No error carries the far side's text: it may echo a secret.
 
 mod addresses;
+mod lookup;
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use ipnet::IpNet;
-use reqwest::dns::{Name, Resolve, Resolving};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use time::OffsetDateTime;
@@ -28,9 +26,15 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use self::addresses::Addresses;
+use self::lookup::CheckedResolver;
+pub use self::lookup::{Lookup, SystemLookup};
 
 /// How many redirects are followed: one to another host, one to add a slash, and one to spare.
 const REDIRECTS_MAX: usize = 3;
+
+/// The longest pause that a far side is granted: more than that is as good as an outage, and a number
+/// without bounds is an overflow in somebody's clock.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
 const USER_AGENT: &str = concat!("integraci-server/", env!("CARGO_PKG_VERSION"));
 
@@ -47,24 +51,6 @@ pub struct OutboundConfig {
     pub max_body_bytes: usize,
     /// A PEM file with certificate authorities to trust besides the machine's own.
     pub ca_certificate: Option<PathBuf>,
-}
-
-/// Finds the addresses of a name.
-#[async_trait]
-pub trait Lookup: Send + Sync {
-    /// The addresses of a name, in the order to try them; an error or none when there are none.
-    async fn lookup(&self, name: &str) -> std::io::Result<Vec<IpAddr>>;
-}
-
-/// The machine's own resolver.
-#[derive(Debug, Clone, Copy)]
-pub struct SystemLookup;
-
-#[async_trait]
-impl Lookup for SystemLookup {
-    async fn lookup(&self, name: &str) -> std::io::Result<Vec<IpAddr>> {
-        Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect())
-    }
 }
 
 /// The client. Cheap to clone.
@@ -192,41 +178,23 @@ impl fmt::Debug for Answer {
 }
 
 impl Answer {
-    /// How long the far side asks to be left alone: `Retry-After` in seconds or as a date.
+    /// How long the far side asks to be left alone: `Retry-After` in seconds or as a date, and at most
+    /// [`RETRY_AFTER_MAX`].
     #[must_use]
     pub fn retry_after(&self, now: OffsetDateTime) -> Option<Duration> {
-        let value = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-        if let Ok(seconds) = value.parse() {
-            return Some(Duration::from_secs(seconds));
+        retry_after(self.headers.get(RETRY_AFTER)?.to_str().ok()?, now)
+    }
+}
+
+fn retry_after(value: &str, now: OffsetDateTime) -> Option<Duration> {
+    let asked = match value.trim().parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        // A date that is past asks for nothing.
+        Err(_) => {
+            Duration::try_from(OffsetDateTime::parse(value.trim(), &Rfc2822).ok()? - now).unwrap_or_default()
         }
-        let at = OffsetDateTime::parse(value, &Rfc2822).ok()?;
-        Some(Duration::try_from(at - now).unwrap_or_default())
-    }
-}
-
-/// Resolves names to allowed addresses alone, for the connections of the client.
-struct CheckedResolver {
-    lookup: Arc<dyn Lookup>,
-    addresses: Addresses,
-}
-
-impl Resolve for CheckedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let (lookup, addresses) = (Arc::clone(&self.lookup), self.addresses.clone());
-        Box::pin(async move {
-            let found = lookup.lookup(name.as_str()).await.unwrap_or_default();
-            if found.is_empty() {
-                return Err(OutboundError::Unresolved.into());
-            }
-            let allowed: Vec<_> = found.into_iter().filter(|&address| addresses.allowed(address)).collect();
-            if allowed.is_empty() {
-                return Err(OutboundError::AddressNotAllowed.into());
-            }
-            // Port 0 stands for the URL's own.
-            let sockets = allowed.into_iter().map(|address| SocketAddr::new(address, 0));
-            Ok(Box::new(sockets) as Box<dyn Iterator<Item = SocketAddr> + Send>)
-        })
-    }
+    };
+    Some(asked.min(RETRY_AFTER_MAX))
 }
 
 impl Outbound {
@@ -374,4 +342,24 @@ fn class_of(failed: &reqwest::Error) -> OutboundError {
         };
     }
     if failed.is_connect() { OutboundError::Unreachable } else { OutboundError::Broken }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_is_seconds_or_a_date_and_has_an_end() {
+        let now = time::macros::datetime!(2026-11-24 07:00:00 UTC);
+        let pause = |value: &str| retry_after(value, now).map(|pause| pause.as_secs());
+        assert_eq!(pause("7"), Some(7));
+        assert_eq!(pause(" 0 "), Some(0));
+        assert_eq!(pause("Tue, 24 Nov 2026 07:01:30 GMT"), Some(90));
+        assert_eq!(pause("Tue, 24 Nov 2026 06:00:00 GMT"), Some(0));
+        assert_eq!(pause("Fri, 31 Dec 9999 23:59:59 GMT"), Some(3600));
+        assert_eq!(pause("18446744073709551615"), Some(3600));
+        for nonsense in ["", "soon", "-1", "1.5", "99999999999999999999"] {
+            assert_eq!(pause(nonsense), None, "{nonsense}");
+        }
+    }
 }

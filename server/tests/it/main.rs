@@ -1,5 +1,5 @@
 //! The server's parts against the real systems, started by
-//! `local-platform with postgres,openbao -- cargo test -p integraci-server --test it`.
+//! `local-platform with postgres openbao -- cargo test -p integraci-server --test it`.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as the tests do")]
 

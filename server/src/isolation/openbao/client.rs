@@ -25,6 +25,9 @@ use super::{ErrorClass, OpenBaoConfig, System, SystemError};
 /// The largest answer that is read: a connector's secrets at their largest, with JSON's escapes, fit.
 const ANSWER_MAX_BYTES: usize = 1024 * 1024;
 
+/// The longest pause that is taken from an answer: its rate limits are by the second or minute.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(10 * 60);
+
 const TOKEN_HEADER: &str = "x-vault-token";
 const NAMESPACE_HEADER: &str = "x-vault-namespace";
 
@@ -321,7 +324,7 @@ fn refusal(operation: &'static str, status: StatusCode, headers: &HeaderMap) -> 
     let retry_after = headers
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-        .map(Duration::from_secs);
+        .map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
     let (class, reason) = match status.as_u16() {
         400 => (ErrorClass::Refused, "the request was refused as invalid"),
         403 => (ErrorClass::Refused, "the platform's token may not do this, or is expired or revoked"),
