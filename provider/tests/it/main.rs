@@ -7,4 +7,7 @@
 
 mod client;
 mod fake;
+mod flows;
+mod terraform;
 mod tls;
+mod world;

@@ -1,0 +1,251 @@
+//! A platform in memory, as far as the provider sees one. What the real server does is tested with
+//! the real server; this one can be told to misbehave.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use axum::http::Method;
+use axum::response::Response;
+use integraci_api::connectors::{Connector, ConnectorStatus};
+use integraci_api::operations::{Operation, OperationKind, OperationState};
+use integraci_api::quotas::Quota;
+use integraci_api::tenants::{Tenant, TenantNames, TenantStatus};
+use integraci_api::{ConnectorId, OperationId, Page, Problem, ProblemCode, TenantId};
+use serde_json::Value as Json;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::fake::{Fake, Seen, json, problem, problem_of, respond};
+
+/// Everything there is.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) tenants: BTreeMap<String, Tenant>,
+    pub(crate) connectors: BTreeMap<String, Connector>,
+    /// The secrets in force, by connector.
+    pub(crate) secrets: BTreeMap<String, Json>,
+    pub(crate) limits: BTreeMap<String, BTreeMap<String, i64>>,
+    /// The state in which new operations stay.
+    pub(crate) operations: Option<OperationState>,
+    next: u128,
+}
+
+/// The platform; it answers until it is dropped.
+pub(crate) struct World {
+    pub(crate) fake: Fake,
+    pub(crate) state: Arc<Mutex<State>>,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::misbehaving(|_, _| None).await
+    }
+
+    /// One that answers as `instead` says, where it says anything.
+    pub(crate) async fn misbehaving(
+        instead: impl Fn(&Seen, &mut State) -> Option<Response> + Send + Sync + 'static,
+    ) -> Self {
+        let state = Arc::new(Mutex::new(State::default()));
+        let shared = Arc::clone(&state);
+        let fake = Fake::start(move |seen| {
+            let mut state = shared.lock().unwrap();
+            instead(seen, &mut state).unwrap_or_else(|| state.answer(seen))
+        })
+        .await;
+        Self { fake, state }
+    }
+
+    /// The requests since the last call, `GET`s of things and operations left out.
+    pub(crate) fn changes(&self) -> Vec<String> {
+        let seen = self.fake.take_seen();
+        let changes = seen.iter().filter(|seen| seen.method != Method::GET).map(|seen| {
+            let words = seen.path.trim_start_matches("/v1/").split('/');
+            let words: Vec<_> = words
+                .map(|word| if word.contains("_0") { word.split('_').next().unwrap() } else { word })
+                .collect();
+            format!("{} {}", seen.method, words.join("/"))
+        });
+        changes.collect()
+    }
+}
+
+impl State {
+    fn id(&mut self) -> Uuid {
+        self.next += 1;
+        Uuid::from_u128(self.next)
+    }
+
+    pub(crate) fn answer(&mut self, seen: &Seen) -> Response {
+        let path: Vec<_> = seen.path.trim_start_matches("/v1/").split('/').collect();
+        match (seen.method.as_str(), path.as_slice()) {
+            ("POST", ["tenants"]) => self.tenant_create(&seen.json()),
+            ("GET", ["tenants"]) => self.tenant_list(&seen.query),
+            ("GET", ["operations", _]) => {
+                json(200, &operation(OperationState::Running, "ten", Uuid::nil(), Uuid::nil()))
+            }
+            (_, ["tenants", tenant, ..]) if !self.tenants.contains_key(*tenant) => {
+                problem_of(ProblemCode::NotFound)
+            }
+            ("GET", ["tenants", tenant]) => json(200, &self.tenants[*tenant]),
+            ("PATCH", ["tenants", tenant]) => self.tenant_update(tenant, seen),
+            ("DELETE", ["tenants", tenant]) => self.tenant_delete(tenant),
+            ("POST", ["tenants", tenant, "connectors"]) => self.connector_create(tenant, &seen.json()),
+            (method, ["tenants", tenant, "quota"]) => self.quota(method, tenant, seen),
+            (_, ["tenants", _, "connectors", connector, ..]) if !self.connectors.contains_key(*connector) => {
+                problem_of(ProblemCode::NotFound)
+            }
+            ("GET", ["tenants", _, "connectors", connector]) => json(200, &self.connectors[*connector]),
+            ("PATCH", ["tenants", _, "connectors", connector]) => {
+                self.connector_update(connector, &seen.json())
+            }
+            ("DELETE", ["tenants", tenant, "connectors", connector]) => {
+                self.connectors.remove(*connector);
+                self.accepted("con", tenant, connector)
+            }
+            ("POST", ["tenants", _, "connectors", connector, "secret-comparisons"]) => {
+                let differs = self.secrets.get(*connector) != Some(&seen.json()["secrets"]);
+                json(200, &serde_json::json!({"differs": differs, "secret_version": 1}))
+            }
+            _ => respond(404, "text/plain", "no such route"),
+        }
+    }
+
+    fn accepted(&mut self, kind: &str, tenant: &str, target: &str) -> Response {
+        let state = self.operations.unwrap_or(OperationState::Succeeded);
+        let uuid = |id: &str| Uuid::try_parse(id.split_once('_').unwrap().1).unwrap();
+        json(202, &operation(state, kind, uuid(tenant), uuid(target)))
+    }
+
+    fn tenant_create(&mut self, wanted: &Json) -> Response {
+        let slug = wanted["slug"].as_str().unwrap();
+        if let Some(other) = self.tenants.values().find(|tenant| tenant.slug.as_str() == slug) {
+            return problem(
+                &Problem::new(ProblemCode::SlugTaken, "taken").at("/slug").with_existing(&other.id),
+            );
+        }
+        let id = TenantId::from_uuid(self.id());
+        let tenant = Tenant {
+            id,
+            names: TenantNames::of(&slug.parse().unwrap()),
+            slug: slug.parse().unwrap(),
+            name: wanted["name"].as_str().unwrap().into(),
+            plan: wanted["plan"].as_str().unwrap().into(),
+            owner_email: wanted["owner_email"].as_str().unwrap().into(),
+            labels: serde_json::from_value(wanted["labels"].clone()).unwrap(),
+            delete_protection: wanted["delete_protection"].as_bool().unwrap(),
+            suspended: false,
+            status: TenantStatus::Active,
+            revision: 1,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            updated_at: OffsetDateTime::UNIX_EPOCH,
+        };
+        self.tenants.insert(id.to_string(), tenant);
+        self.accepted("ten", &id.to_string(), &id.to_string())
+    }
+
+    fn tenant_list(&self, query: &str) -> Response {
+        let slug = query.split('&').find_map(|part| part.strip_prefix("slug="));
+        let items =
+            self.tenants.values().filter(|tenant| slug.is_none_or(|slug| tenant.slug.as_str() == slug));
+        json(200, &Page { items: items.cloned().collect(), next_cursor: None })
+    }
+
+    fn tenant_update(&mut self, id: &str, seen: &Seen) -> Response {
+        let tenant = self.tenants.get_mut(id).unwrap();
+        if seen.header("if-match").is_some_and(|etag| etag != format!("\"{}\"", tenant.revision)) {
+            return problem_of(ProblemCode::PreconditionFailed);
+        }
+        let mut whole = serde_json::to_value(&*tenant).unwrap();
+        for (name, value) in seen.json().as_object().unwrap() {
+            whole[name] = value.clone();
+        }
+        *tenant = serde_json::from_value(whole).unwrap();
+        tenant.revision += 1;
+        json(200, tenant)
+    }
+
+    fn tenant_delete(&mut self, id: &str) -> Response {
+        if self.tenants[id].delete_protection {
+            return problem_of(ProblemCode::DeleteProtected);
+        }
+        self.tenants.remove(id);
+        self.accepted("ten", id, id)
+    }
+
+    fn connector_create(&mut self, tenant: &str, wanted: &Json) -> Response {
+        let id = ConnectorId::from_uuid(self.id());
+        let connector = Connector {
+            id,
+            tenant_id: tenant.parse().unwrap(),
+            name: wanted["name"].as_str().unwrap().into(),
+            kind: wanted["kind"].as_str().unwrap().into(),
+            config: wanted["config"].as_object().unwrap().clone(),
+            secret_version: 1,
+            secret_set_at: None,
+            status: ConnectorStatus::Active,
+            last_verified_at: Some(OffsetDateTime::UNIX_EPOCH),
+            revision: 1,
+            created_at: OffsetDateTime::UNIX_EPOCH,
+            updated_at: OffsetDateTime::UNIX_EPOCH,
+        };
+        self.connectors.insert(id.to_string(), connector);
+        self.secrets.insert(id.to_string(), wanted["secrets"].clone());
+        self.accepted("con", tenant, &id.to_string())
+    }
+
+    fn connector_update(&mut self, id: &str, change: &Json) -> Response {
+        let connector = self.connectors.get_mut(id).unwrap();
+        connector.revision += 1;
+        if let Some(name) = change["name"].as_str() {
+            connector.name = name.into();
+        }
+        if let Some(config) = change["config"].as_object() {
+            connector.config = config.clone();
+        }
+        let tenant = connector.tenant_id.to_string();
+        if change["secrets"].is_object() {
+            connector.secret_version += 1;
+            self.secrets.insert(id.to_owned(), change["secrets"].clone());
+        }
+        self.accepted("con", &tenant, id)
+    }
+
+    fn quota(&mut self, method: &str, tenant: &str, seen: &Seen) -> Response {
+        let limits = self.limits.entry(tenant.to_owned()).or_default();
+        match method {
+            "PUT" => *limits = serde_json::from_value(seen.json()["limits"].clone()).unwrap(),
+            "DELETE" => {
+                limits.clear();
+                return respond(204, "", "");
+            }
+            _ => {}
+        }
+        let in_force = limits.get("connectors").copied().unwrap_or(3);
+        json(
+            200,
+            &Quota {
+                tenant_id: tenant.parse().unwrap(),
+                limits: limits.clone(),
+                effective: [("connectors".to_owned(), in_force)].into(),
+                used: [("connectors".to_owned(), 0)].into(),
+                revision: 1,
+                updated_at: None,
+            },
+        )
+    }
+}
+
+fn operation(state: OperationState, kind: &str, tenant: Uuid, target: Uuid) -> Operation {
+    Operation {
+        id: OperationId::from_uuid(target),
+        kind: OperationKind::TenantCreate,
+        tenant_id: TenantId::from_uuid(tenant),
+        target_id: format!("{kind}_{}", target.simple()),
+        state,
+        steps: Vec::new(),
+        error: None,
+        revision: 1,
+        created_at: OffsetDateTime::UNIX_EPOCH,
+        finished_at: None,
+    }
+}
