@@ -27,6 +27,10 @@ const MAX_CONNECTIONS: u32 = 10;
 const OPENBAO_TIMEOUT: Duration = Duration::from_secs(10);
 /// A far side that takes longer to answer a ping is not one to wait for.
 const OUTBOUND_TIMEOUT: Duration = Duration::from_secs(10);
+/// Five heartbeats and a pause of a virtual machine fit.
+const OPERATION_LEASE: Duration = Duration::from_secs(15);
+/// Less, and a busy machine loses operations that it works on.
+const OPERATION_LEASE_MIN_S: u64 = 2;
 /// A list of tags fits; what does not is not what was asked for.
 const OUTBOUND_MAX_BODY_BYTES: usize = 1024 * 1024;
 
@@ -46,6 +50,9 @@ pub struct Config {
     pub plans: Plans,
     /// Limits of every request.
     pub http: HttpLimits,
+    /// How long an operation stays a replica's after it was last heard of: how soon a dead one's are
+    /// taken up, and how long a stalled one may stall.
+    pub operation_lease: Duration,
 }
 
 /// What is wrong with a configuration: a line a fault, each naming its field and what to do.
@@ -61,6 +68,7 @@ struct File {
     openbao: Bao,
     outbound: Outbound,
     http: Http,
+    operations: Operations,
     plans: Option<Vec<PlanEntry>>,
 }
 
@@ -99,6 +107,12 @@ struct Outbound {
 struct Http {
     max_body_bytes: Option<usize>,
     timeout_s: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Operations {
+    lease_s: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -209,6 +223,9 @@ impl File {
                 .0
                 .push("database.max_connections: at least 2, one of which listens for changes".to_owned());
         }
+        if self.operations.lease_s.is_some_and(|lease_s| lease_s < OPERATION_LEASE_MIN_S) {
+            faults.0.push(format!("operations.lease_s: at least {OPERATION_LEASE_MIN_S}"));
+        }
         match (listen, tenant_url, platform_url, openbao, plans, faults.0.is_empty()) {
             (Some(listen), Some(tenant_url), Some(platform_url), Some(openbao), Some(plans), true) => {
                 Ok(Config {
@@ -219,6 +236,7 @@ impl File {
                     outbound,
                     plans,
                     http,
+                    operation_lease: self.operations.lease_s.map_or(OPERATION_LEASE, Duration::from_secs),
                 })
             }
             _ => Err(faults.0),

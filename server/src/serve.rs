@@ -96,7 +96,7 @@ impl Replica {
             store.clone(),
             changes.clone(),
             Arc::new(Definitions::new(sagas)?),
-            RunnerConfig::new(replica.to_string()),
+            RunnerConfig { lease: config.operation_lease, ..RunnerConfig::new(replica.to_string()) },
         );
         let app = App {
             tokens: Tokens::new(store.clone(), source),

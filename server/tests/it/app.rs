@@ -96,6 +96,7 @@ impl App {
             },
             plans: Plans::shipped(),
             http: HttpLimits::default(),
+            operation_lease: Duration::from_secs(15),
         };
         let replica = Replica::start(config).await.unwrap();
         let address = format!("http://{}", replica.address().unwrap());
