@@ -30,7 +30,9 @@ const OUTBOUND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Five heartbeats and a pause of a virtual machine fit.
 const OPERATION_LEASE: Duration = Duration::from_secs(15);
 /// Less, and a busy machine loses operations that it works on.
-const OPERATION_LEASE_MIN_S: u64 = 2;
+const OPERATION_LEASE_MIN_S: u64 = 1;
+/// A call that was cut off is on the wire or in a queue for less than this.
+const OPERATION_LATE: Duration = Duration::from_secs(5);
 /// A list of tags fits; what does not is not what was asked for.
 const OUTBOUND_MAX_BODY_BYTES: usize = 1024 * 1024;
 
@@ -53,6 +55,9 @@ pub struct Config {
     /// How long an operation stays a replica's after it was last heard of: how soon a dead one's are
     /// taken up, and how long a stalled one may stall.
     pub operation_lease: Duration,
+    /// How long after it was cut off a call may still take effect in a far system: before that has
+    /// passed nothing is undone.
+    pub operation_late: Duration,
 }
 
 /// What is wrong with a configuration: a line a fault, each naming its field and what to do.
@@ -113,6 +118,7 @@ struct Http {
 #[serde(deny_unknown_fields, default)]
 struct Operations {
     lease_s: Option<u64>,
+    late_s: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -237,6 +243,7 @@ impl File {
                     plans,
                     http,
                     operation_lease: self.operations.lease_s.map_or(OPERATION_LEASE, Duration::from_secs),
+                    operation_late: self.operations.late_s.map_or(OPERATION_LATE, Duration::from_secs),
                 })
             }
             _ => Err(faults.0),

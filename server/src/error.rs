@@ -35,10 +35,11 @@ impl From<Problem> for Error {
 }
 
 impl Error {
-    /// No such thing, or not for this caller: the two must not be told apart.
+    /// No such thing, or not for this caller: the two must not be told apart, so the words are the same
+    /// wherever it is found out.
     #[must_use]
-    pub fn not_found(what: &str) -> Self {
-        Problem::new(ProblemCode::NotFound, format!("no such {what}, or not for this token")).into()
+    pub fn not_found() -> Self {
+        Problem::new(ProblemCode::NotFound, "there is nothing of this id, or it is not for this token").into()
     }
 
     /// The request has these faults.

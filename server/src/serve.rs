@@ -96,7 +96,11 @@ impl Replica {
             store.clone(),
             changes.clone(),
             Arc::new(Definitions::new(sagas)?),
-            RunnerConfig { lease: config.operation_lease, ..RunnerConfig::new(replica.to_string()) },
+            RunnerConfig {
+                lease: config.operation_lease,
+                late: config.operation_late,
+                ..RunnerConfig::new(replica.to_string())
+            },
         );
         let app = App {
             tokens: Tokens::new(store.clone(), source),

@@ -80,7 +80,7 @@ impl Caller {
     /// when the scope is missing.
     pub fn tenant(&self, tenant: TenantId, scope: Scope) -> Result<TenantAuthority, Error> {
         if self.tenant.is_some_and(|own| own != tenant) {
-            return Err(Error::not_found("tenant"));
+            return Err(Error::not_found());
         }
         self.allow(scope)?;
         Ok(TenantAuthority { token: self.token, tenant, of_platform: self.tenant.is_none() })

@@ -57,7 +57,7 @@ async fn observed(request: Request, next: Next, timeout: Duration) -> Response<B
         .filter(|text| is_request_id(text))
         .map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned);
     let span = tracing::info_span!("request", id, method = %request.method(), path = request.uri().path(), status = tracing::field::Empty);
-    let mut response = async {
+    let answer = async {
         match tokio::time::timeout(timeout, next.run(request)).await {
             Ok(response) => response,
             Err(_) => problem::response(
@@ -65,9 +65,8 @@ async fn observed(request: Request, next: Next, timeout: Duration) -> Response<B
                 None,
             ),
         }
-    }
-    .instrument(span.clone())
-    .await;
+    };
+    let mut response = problem::REQUEST_ID.scope(id.clone(), answer.instrument(span.clone())).await;
     span.record("status", response.status().as_u16());
     span.in_scope(|| tracing::info!("answered"));
     if let Ok(value) = HeaderValue::from_str(&id) {

@@ -13,6 +13,11 @@ use crate::error::Error;
 /// What a client is told to wait when the database is away: about as long as a failover takes.
 const STORE_RETRY_AFTER: Duration = Duration::from_secs(2);
 
+tokio::task_local! {
+    /// The id of the request that this task answers.
+    pub(super) static REQUEST_ID: String;
+}
+
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         match self {
@@ -49,7 +54,8 @@ fn internal() -> Problem {
 /// A problem as a response.
 pub(super) fn response(problem: &Problem, retry_after: Option<Duration>) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = (status, Json(problem)).into_response();
+    let request_id = REQUEST_ID.try_with(Clone::clone).ok();
+    let mut response = (status, Json(Problem { request_id, ..problem.clone() })).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if problem.code == ProblemCode::Unauthenticated {

@@ -97,6 +97,7 @@ impl App {
             plans: Plans::shipped(),
             http: HttpLimits::default(),
             operation_lease: Duration::from_secs(15),
+            operation_late: Duration::from_secs(5),
         };
         let replica = Replica::start(config).await.unwrap();
         let address = format!("http://{}", replica.address().unwrap());

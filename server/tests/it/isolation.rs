@@ -152,8 +152,12 @@ async fn a_tenants_token_cannot_tell_whether_another_tenant_exists() {
             None,
         ),
     ] {
-        let one = app.send_as(&token, method.clone(), &there, body.clone()).await;
-        let two = app.send_as(&token, method.clone(), &missing, body).await;
+        let mut one = app.send_as(&token, method.clone(), &there, body.clone()).await;
+        let mut two = app.send_as(&token, method.clone(), &missing, body).await;
+        for reply in [&mut one, &mut two] {
+            let id = reply.body.as_object_mut().unwrap().remove("request_id");
+            assert!(id.is_some_and(|id| id.is_string()));
+        }
         assert_eq!(one.status, StatusCode::NOT_FOUND, "{method} {there}: {one:?}");
         assert_eq!((one.status, one.body), (two.status, two.body), "{method} {there}");
     }
