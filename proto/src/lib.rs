@@ -4,6 +4,47 @@
 //! ephemeral resources, functions, list resources and actions; [`Server`] serves them. See the
 //! crate's README for a tour, and `examples/` for a whole provider.
 //!
+//! ```
+//! use tfplugin::{Cx, Diagnostics, NoIdentity, Planned, Resource, Saved, Schema, Value};
+//!
+//! /// A note on a shelf.
+//! #[derive(Schema, Default)]
+//! struct Note {
+//!     /// Identifies the note for as long as it exists.
+//!     #[attribute(computed, keeps_prior)]
+//!     id: Value<String>,
+//!     /// What it is called.
+//!     #[attribute(required)]
+//!     title: Value<String>,
+//! }
+//! # struct Api;
+//! # impl Api {
+//! #     async fn note_put(&self, _: &Note) -> Result<String, Diagnostics> { Ok("note-1".into()) }
+//! #     async fn note_get(&self, _: Note) -> Result<Option<Note>, Diagnostics> { Ok(None) }
+//! #     async fn note_remove(&self, _: &Note) -> Result<(), Diagnostics> { Ok(()) }
+//! # }
+//!
+//! impl Resource for Note {
+//!     type Api = Api;
+//!     type Identity = NoIdentity;
+//!     const NAME: &'static str = "notebook_note";
+//!
+//!     async fn create(cx: &Cx<Api>, plan: Planned<Self>, saved: &mut Saved<Self>) -> Result<(), Diagnostics> {
+//!         let id = cx.api()?.note_put(&plan).await?;
+//!         saved.set(Self { id: id.into(), ..plan.into_inner() });
+//!         Ok(())
+//!     }
+//!
+//!     async fn read(cx: &Cx<Api>, state: Self) -> Result<Option<Self>, Diagnostics> {
+//!         cx.api()?.note_get(state).await
+//!     }
+//!
+//!     async fn delete(cx: &Cx<Api>, state: Self) -> Result<(), Diagnostics> {
+//!         cx.api()?.note_remove(&state).await
+//!     }
+//! }
+//! ```
+//!
 //! Knows nothing of any one provider. Facts about the protocol come from Terraform 1.11 to 1.16,
 //! OpenTofu 1.12 and go-plugin 1.8, as observed and as published.
 

@@ -1,8 +1,9 @@
 //! Attributes of many values: lists, sets and maps.
 //!
 //! Of elements that are structs with a schema, each becomes a nested attribute; of others, a plain
-//! type. In a configuration an element may be null or unknown by itself, so there the elements are
-//! `Value`s: `Value<Vec<Value<String>>>`.
+//! type. Elements may be bare, as in `Value<Vec<String>>`: a null among them is then an error, and
+//! `validate` and `plan` are not asked before they are all known. Elements that are `Value`s, as in
+//! `Value<Vec<Value<String>>>`, can be null and unknown by themselves.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -55,8 +55,9 @@ pub trait AttributeType: Sized + Send + Sync + 'static {
 
 /// What may stand as an attribute, or as an element of a list, set or map.
 ///
-/// `Value<T>` holds whatever core sends. A bare `T` is for places where core sends known values
-/// only: computed attributes, function parameters, results.
+/// `Value<T>` holds whatever core sends. A bare `T` can hold known values only. It is for places
+/// where core sends no others (function parameters, identities, what a data source finds), and for
+/// elements, where a null is an error and what is unknown is waited for.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an attribute",
     note = "an attribute is `Value<T>` of `bool`, `String`, an integer, `Number`, `Vec`, `BTreeSet`, `BTreeMap<String, _>`, \

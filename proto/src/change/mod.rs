@@ -7,6 +7,8 @@
 
 mod propose;
 mod replace;
+#[cfg(test)]
+mod tests;
 mod tidy;
 
 pub(crate) use propose::{Mode, propose};

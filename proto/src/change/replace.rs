@@ -46,7 +46,10 @@ fn attribute(
     }
     // What the provider is going to compute again is not a change that anybody has asked for.
     let asked = !planned.is_unknown() || !own.computed || config.is_some_and(|config| !config.is_null());
-    if own.replaces && asked {
+    if !asked {
+        return;
+    }
+    if own.replaces {
         found.push(path.clone());
         return;
     }

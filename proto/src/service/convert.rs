@@ -22,6 +22,14 @@ pub(super) fn decode(value: Option<&pb::DynamicValue>, ty: &Type) -> Result<Dyna
     })
 }
 
+/// Whether core has sent no value, which needs no decoding.
+pub(super) fn is_null(value: Option<&pb::DynamicValue>) -> bool {
+    const MSGPACK_NIL: &[u8] = &[0xc0];
+    value.is_none_or(|value| {
+        matches!((&*value.msgpack, &*value.json), (MSGPACK_NIL, _) | (b"", b"" | b"null"))
+    })
+}
+
 /// A value for core.
 pub(super) fn encode(value: &Dynamic, ty: &Type) -> Result<pb::DynamicValue, Diagnostic> {
     match value.to_msgpack(ty) {

@@ -24,16 +24,17 @@ pub(super) async fn plan<Api: Send + Sync + 'static>(
         let entry = find(&service.catalogue().resources, KIND, &request.type_name)?;
         let ty = &entry.described().ty;
         let prior = convert::decode(request.prior_state.as_ref(), ty)?;
-        let proposed = convert::decode(request.proposed_new_state.as_ref(), ty)?;
         let config = convert::decode(request.config.as_ref(), ty)?;
-        Ok::<_, Diagnostic>((entry, prior, proposed, config, Private::from_wire(&request.prior_private)?))
+        Ok::<_, Diagnostic>((entry, prior, config, Private::from_wire(&request.prior_private)?))
     };
-    let (entry, prior, proposed, config, private) = match prepare() {
+    let (entry, prior, config, private) = match prepare() {
         Ok(prepared) => prepared,
         Err(fault) => return failed(fault.into()),
     };
     let described = entry.described();
-    if proposed.is_null() {
+    // Of core's own proposal only this matters: the rest follows from the other two, and it holds
+    // the write-only values.
+    if convert::is_null(request.proposed_new_state.as_ref()) {
         return destroy(service, entry, prior, private, request).await;
     }
     let operation = if prior.is_null() { "create" } else { "update" };

@@ -40,7 +40,7 @@ impl Planner {
     }
 }
 
-async fn check(prior: Option<&str>, config: &str, expected: Expect) {
+async fn check(prior: Option<&str>, config: &str, expected: &Expect) {
     expected.assert_eq(&Planner::new().await.plan(prior, config).await);
 }
 
@@ -55,7 +55,7 @@ async fn what_is_computed_is_unknown_at_first_and_defaults_are_known() {
     check(
         None,
         CONFIGURED,
-        expect![[r#"{"attachments":[{"name":"a","number":"<unknown>"}],"id":"<unknown>","readers":[{"email":"e","role":"reader"}],"reminder":{"at":"today","repeat":"once"},"revision":1,"shelf":"inbox","title":"t"}"#]],
+        &expect![[r#"{"attachments":[{"name":"a","number":"<unknown>"}],"id":"<unknown>","readers":[{"email":"e","role":"reader"}],"reminder":{"at":"today","repeat":"once"},"revision":1,"shelf":"inbox","title":"t"}"#]],
     )
     .await;
 }
@@ -65,7 +65,7 @@ async fn nothing_changes_if_nothing_is_changed() {
     check(
         Some(STORED),
         CONFIGURED,
-        expect![[r#"{"attachments":[{"name":"a","number":1}],"id":"note-1","readers":[{"email":"e","role":"reader"}],"reminder":{"at":"today","repeat":"once"},"revision":3,"shelf":"inbox","title":"t"}"#]],
+        &expect![[r#"{"attachments":[{"name":"a","number":1}],"id":"note-1","readers":[{"email":"e","role":"reader"}],"reminder":{"at":"today","repeat":"once"},"revision":3,"shelf":"inbox","title":"t"}"#]],
     )
     .await;
 }
@@ -75,7 +75,7 @@ async fn a_change_makes_unknown_what_it_may_change_and_keeps_the_rest() {
     check(
         Some(STORED),
         &CONFIGURED.replace(r#""title":"t""#, r#""title":"other""#),
-        expect![[r#"{"attachments":[{"name":"a","number":"<unknown>"}],"id":"note-1","readers":[{"email":"e","role":"reader"}],"reminder":{"at":"today","repeat":"once"},"revision":4,"shelf":"inbox","title":"other"}"#]],
+        &expect![[r#"{"attachments":[{"name":"a","number":"<unknown>"}],"id":"note-1","readers":[{"email":"e","role":"reader"}],"reminder":{"at":"today","repeat":"once"},"revision":4,"shelf":"inbox","title":"other"}"#]],
     )
     .await;
 }
@@ -85,7 +85,7 @@ async fn a_default_is_what_holds_when_nothing_is_configured_any_more() {
     check(
         Some(&STORED.replace(r#""repeat":"once""#, r#""repeat":"daily""#)),
         CONFIGURED,
-        expect![[r#"{"attachments":[{"name":"a","number":"<unknown>"}],"id":"note-1","readers":[{"email":"e","role":"reader"}],"reminder":{"at":"today","repeat":"once"},"revision":4,"shelf":"inbox","title":"t"}"#]],
+        &expect![[r#"{"attachments":[{"name":"a","number":"<unknown>"}],"id":"note-1","readers":[{"email":"e","role":"reader"}],"reminder":{"at":"today","repeat":"once"},"revision":4,"shelf":"inbox","title":"t"}"#]],
     )
     .await;
 }
@@ -95,7 +95,7 @@ async fn some_changes_replace() {
     check(
         Some(STORED),
         &CONFIGURED.replace(r#""title":"t""#, r#""title":"t","shelf":"archive""#),
-        expect![[r#"
+        &expect![[r#"
             {"attachments":[{"name":"a","number":"<unknown>"}],"id":"note-1","readers":[{"email":"e","role":"reader"}],"reminder":{"at":"today","repeat":"once"},"revision":4,"shelf":"archive","title":"t"}
             replaced because of shelf"#]],
     )
@@ -107,7 +107,7 @@ async fn what_is_unknown_in_the_configuration_is_unknown_in_the_plan() {
     check(
         None,
         r#"{"title":"<unknown>","labels":{"a":"<unknown>","b":"c"},"attachments":[{"name":"<unknown>"}],"readers":[{"email":"<unknown>"}]}"#,
-        expect![[r#"{"attachments":[{"name":"<unknown>","number":"<unknown>"}],"id":"<unknown>","labels":{"a":"<unknown>","b":"c"},"readers":[{"email":"<unknown>","role":"reader"}],"revision":1,"shelf":"inbox","title":"<unknown>"}"#]],
+        &expect![[r#"{"attachments":[{"name":"<unknown>","number":"<unknown>"}],"id":"<unknown>","labels":{"a":"<unknown>","b":"c"},"readers":[{"email":"<unknown>","role":"reader"}],"revision":1,"shelf":"inbox","title":"<unknown>"}"#]],
     )
     .await;
 }
@@ -117,7 +117,7 @@ async fn what_is_write_only_is_nowhere_in_the_plan() {
     check(
         Some(STORED),
         &CONFIGURED.replace(r#""title":"t""#, r#""title":"t","passphrase_wo":"s3cret""#),
-        expect![[r#"{"attachments":[{"name":"a","number":1}],"id":"note-1","readers":[{"email":"e","role":"reader"}],"reminder":{"at":"today","repeat":"once"},"revision":3,"shelf":"inbox","title":"t"}"#]],
+        &expect![[r#"{"attachments":[{"name":"a","number":1}],"id":"note-1","readers":[{"email":"e","role":"reader"}],"reminder":{"at":"today","repeat":"once"},"revision":3,"shelf":"inbox","title":"t"}"#]],
     )
     .await;
 }

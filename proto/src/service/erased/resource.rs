@@ -5,10 +5,10 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::{Of, typed_config};
-use crate::attribute::{decode_set, encode_set};
+use crate::attribute::{decode_set, encode_set, is_premature};
 use crate::schema::ObjectSchema;
 use crate::service::guard::{guard, guard_sync};
-use crate::value::Dynamic;
+use crate::value::{Dynamic, ValueError};
 use crate::{
     AttributeSet as _, Cx, Diagnostics, ImportBy, Imported, MoveSource, Path, Plan, Planned, Resource, Saved,
 };
@@ -77,6 +77,17 @@ pub(in crate::service) trait AnyResource<Api>: Send + Sync {
     fn move_from(&self, source: MoveSource) -> BoxFuture<'_, Result<Option<State>, Diagnostics>>;
 }
 
+fn typed_plan<R: Resource>(given: Planning) -> Result<Plan<R>, ValueError> {
+    Ok(Plan {
+        prior: given.prior.map(decode_set).transpose()?,
+        config: decode_set(given.config)?,
+        planned: decode_set(given.planned)?,
+        replaces: Vec::new(),
+        changes: given.changes,
+        forced: false,
+    })
+}
+
 fn state<R: Resource>(resource: R) -> State {
     let identity = resource.identity().map(encode_set);
     State { value: encode_set(resource), identity }
@@ -113,13 +124,16 @@ impl<R: Resource> AnyResource<R::Api> for Of<R> {
         given: Planning,
     ) -> BoxFuture<'a, Result<PlanMade, Diagnostics>> {
         Box::pin(async move {
-            let mut plan = Plan {
-                prior: given.prior.map(decode_set::<R>).transpose()?,
-                config: decode_set(given.config)?,
-                planned: decode_set(given.planned)?,
-                replaces: Vec::new(),
-                changes: given.changes,
-                forced: false,
+            let usual = given.planned.clone();
+            let mut plan = match typed_plan::<R>(given) {
+                Ok(plan) => plan,
+                // Something is unknown that the resource needs to know. It is asked again in the
+                // apply, when all is known; until then the usual plan stands.
+                Err(error) if is_premature(&error) => {
+                    let planned = State { value: usual, identity: None };
+                    return Ok(PlanMade { planned, replaces: Vec::new(), forced: false });
+                }
+                Err(error) => return Err(error.into()),
             };
             R::plan(cx, &mut plan).await?;
             Ok(PlanMade { planned: state(plan.planned), replaces: plan.replaces, forced: plan.forced })
