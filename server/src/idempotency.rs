@@ -1,17 +1,22 @@
 //! `Idempotency-Key`: the answer to a POST is written in the transaction of its effect, so that a
 //! request sent twice has its effect once and both get the same answer, also across a crash.
 
+use std::time::Duration;
+
 use integraci_api::{Problem, ProblemCode, TenantId, TokenId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use sqlx::types::Json;
+use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
-use crate::store::{StoreError, Tx};
+use crate::store::{Store, StoreError, Tx};
 
 /// The longest key, in bytes.
 pub const KEY_MAX_LEN: usize = 128;
+/// How often old keys are looked for.
+const FORGET_EVERY: Duration = Duration::from_secs(600);
 
 /// A POST that may have been sent before.
 ///
@@ -90,7 +95,8 @@ impl Once {
     /// Keeps the answer with the effect.
     ///
     /// # Errors
-    /// The store's.
+    /// `idempotency_key_reused`: the key stands for a request in another tenant, whose row this
+    /// transaction cannot see; or the store's.
     pub async fn record<T: Serialize>(
         &self,
         tx: &mut impl Tx,
@@ -109,16 +115,19 @@ impl Once {
         .bind(Json(answer))
         .execute(tx.conn())
         .await
-        .map_err(StoreError::on("keep an answer"))?;
+        .map_err(StoreError::on("keep an answer"))
+        .map_err(|error| if error.unique_violation().is_some() { reused() } else { error.into() })?;
         Ok(())
     }
 }
 
-/// How often old keys are looked for.
-const FORGET_EVERY: std::time::Duration = std::time::Duration::from_secs(600);
+fn reused() -> Error {
+    let detail = "this Idempotency-Key was used for another request; choose a new one for each request";
+    Problem::new(ProblemCode::IdempotencyKeyReused, detail).into()
+}
 
 /// Forgets keys a day after their answer: no client sends a request again after that.
-pub async fn forget_old(store: crate::store::Store, stop: tokio_util::sync::CancellationToken) {
+pub async fn forget_old(store: Store, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_some() {
         if let Err(error) = forget(&store).await {
             tracing::warn!(%error, "old idempotency keys are still there");
@@ -126,7 +135,7 @@ pub async fn forget_old(store: crate::store::Store, stop: tokio_util::sync::Canc
     }
 }
 
-async fn forget(store: &crate::store::Store) -> Result<(), StoreError> {
+async fn forget(store: &Store) -> Result<(), StoreError> {
     let mut tx = store.platform_tx().await?;
     sqlx::query("DELETE FROM idempotency_key WHERE created_at < now() - interval '1 day'")
         .execute(tx.conn())

@@ -92,6 +92,15 @@ async fn a_post_sent_many_times_at_once_has_its_effect_once() {
     let other = app.send_with(Method::POST, "/v1/tenants", Some(wanted(&slug())), &key).await;
     assert_eq!(other.problem().0, "idempotency_key_reused");
     app.settled(&replies[0]).await;
+
+    // The same key in two tenants: neither's transaction sees the other's row.
+    let (one, two) = (app.tenant().await, app.tenant().await);
+    let install = async |tenant| {
+        let path = format!("/v1/tenants/{tenant}/connectors");
+        app.send_with(Method::POST, &path, Some(app.hook("hook")), &[("idempotency-key", "elsewhere")]).await
+    };
+    app.settled(&install(one).await).await;
+    assert_eq!(install(two).await.problem().0, "idempotency_key_reused");
 }
 
 #[tokio::test]
