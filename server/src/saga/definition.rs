@@ -1,19 +1,18 @@
-//! What a capability writes: a saga's steps, and how a step says what went wrong.
+//! What a capability writes: a saga and its steps.
 //!
 //! Knows neither the log nor the runner. Every step may run twice and may be cut off anywhere, so
 //! all three of its verbs are safe to repeat and work on names derived from the operation's input.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use integraci_api::operations::{OperationError, OperationKind};
-use integraci_api::{FieldProblem, OperationId, ProblemCode, TenantId};
+use integraci_api::operations::OperationKind;
+use integraci_api::{OperationId, TenantId};
 use time::OffsetDateTime;
 
+use super::error::StepError;
 use super::log::Fence;
-use crate::store::StoreError;
 
 /// Long enough for a slow system to answer, short enough that a hung one is noticed.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -112,139 +111,6 @@ impl StepCx {
     }
 }
 
-/// What kind of failure it was, which decides what happens next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Class {
-    /// A definite no: nothing was done, and asking again will not help.
-    Refused,
-    /// A definite "not now": nothing was done, and asking later will help.
-    Busy {
-        /// How long the far side asks to wait.
-        retry_after: Option<Duration>,
-    },
-    /// No answer, or not reachable; what was asked may have been done.
-    Gone,
-    /// An answer that makes no sense, or a fault of our own; what was asked may have been done.
-    Broken,
-    /// Another replica has taken the operation over; nothing more is written.
-    LeaseLost,
-}
-
-/// Why a step failed, in our own words: they are shown to callers and kept in the log, so the text of
-/// a far system, which may quote a secret, has no way in.
-#[derive(Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{detail}")]
-pub struct StepError {
-    class: Class,
-    code: ProblemCode,
-    detail: Cow<'static, str>,
-    errors: Vec<FieldProblem>,
-}
-
-impl std::fmt::Debug for StepError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("StepError")
-            .field("class", &self.class)
-            .field("code", &self.code)
-            .finish_non_exhaustive()
-    }
-}
-
-impl StepError {
-    fn new(class: Class, code: ProblemCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { class, code, detail: detail.into(), errors: Vec::new() }
-    }
-
-    /// A definite no. `detail` says what is wrong and what to do, in words of our own.
-    pub fn refused(code: ProblemCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(Class::Refused, code, detail)
-    }
-
-    /// The same, with the fields of the request that are at fault.
-    #[must_use]
-    pub fn with_errors(mut self, errors: Vec<FieldProblem>) -> Self {
-        self.errors = errors;
-        self
-    }
-
-    /// The same, with one field at fault whose detail is the error's own.
-    #[must_use]
-    pub fn at(mut self, pointer: &'static str) -> Self {
-        self.errors.push(FieldProblem::new(pointer, self.detail.clone()));
-        self
-    }
-
-    /// A definite "not now".
-    #[must_use]
-    pub const fn busy(detail: &'static str, retry_after: Option<Duration>) -> Self {
-        Self {
-            class: Class::Busy { retry_after },
-            code: ProblemCode::Unavailable,
-            detail: Cow::Borrowed(detail),
-            errors: Vec::new(),
-        }
-    }
-
-    /// No answer, or not reachable: `detail` names the system.
-    #[must_use]
-    pub fn gone(detail: &'static str) -> Self {
-        Self::new(Class::Gone, ProblemCode::Unavailable, detail)
-    }
-
-    /// An answer that makes no sense, or a fault of our own.
-    #[must_use]
-    pub fn broken(detail: &'static str) -> Self {
-        Self::new(Class::Broken, ProblemCode::Internal, detail)
-    }
-
-    /// The operation is another replica's now.
-    #[must_use]
-    pub fn lease_lost() -> Self {
-        Self::new(Class::LeaseLost, ProblemCode::Internal, "Another replica has taken the operation over.")
-    }
-
-    /// The same, told to callers under another code.
-    #[must_use]
-    pub fn with_code(mut self, code: ProblemCode) -> Self {
-        self.code = code;
-        self
-    }
-
-    /// What kind of failure it was.
-    #[must_use]
-    pub const fn class(&self) -> Class {
-        self.class
-    }
-
-    /// Whether what was asked may yet have been done, or may still be done late.
-    #[must_use]
-    pub const fn outcome_is_unknown(&self) -> bool {
-        matches!(self.class, Class::Gone | Class::Broken)
-    }
-
-    /// As the API shows it on a failed operation.
-    #[must_use]
-    pub fn to_operation_error(&self, step: &str) -> OperationError {
-        OperationError {
-            code: self.code,
-            detail: self.detail.clone().into_owned(),
-            step: step.to_owned(),
-            errors: self.errors.clone(),
-        }
-    }
-}
-
-impl From<StoreError> for StepError {
-    fn from(error: StoreError) -> Self {
-        if error.is_unavailable() {
-            Self::gone("The database does not answer.")
-        } else {
-            tracing::error!(error = &error as &dyn std::error::Error, "a step's statement failed");
-            Self::broken("The database refused a statement.")
-        }
-    }
-}
-
 /// What is wrong with a definition. A fault of the build, found at start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DefinitionError {
@@ -262,6 +128,10 @@ pub enum DefinitionError {
         /// The step.
         step: &'static str,
     },
+    /// There is more than one pivot, or one that does not need all steps before it, or is not needed
+    /// by all after it: something could be under way, or fail, on both sides of it at once.
+    #[error("{}: its pivot does not part what is before it from what is after it", .0.as_str())]
+    Pivot(OperationKind),
 }
 
 /// Every saga of this build.
@@ -309,14 +179,91 @@ impl Definition {
 
     fn check(&self) -> Result<(), DefinitionError> {
         let names = self.step_names();
+        // For each step, all that it needs, directly or through others.
+        let mut needs: Vec<Vec<bool>> = Vec::with_capacity(names.len());
         for (n, step) in self.steps.iter().enumerate() {
             if names[..n].contains(&step.name()) {
                 return Err(DefinitionError::Steps(self.kind));
             }
-            if step.needs().iter().any(|needed| !names[..n].contains(needed)) {
-                return Err(DefinitionError::Needs { kind: self.kind, step: step.name() });
+            let mut all = vec![false; names.len()];
+            for needed in step.needs() {
+                let Some(m) = names[..n].iter().position(|name| name == needed) else {
+                    return Err(DefinitionError::Needs { kind: self.kind, step: step.name() });
+                };
+                all[m] = true;
+                all.iter_mut().zip(&needs[m]).for_each(|(all, of_needed)| *all |= of_needed);
             }
+            needs.push(all);
         }
-        if names.is_empty() { Err(DefinitionError::Steps(self.kind)) } else { Ok(()) }
+        let pivots: Vec<usize> = (0..names.len()).filter(|n| self.steps[*n].is_pivot()).collect();
+        let parts = |pivot: usize| {
+            (0..pivot).all(|n| needs[pivot][n]) && (pivot + 1..names.len()).all(|n| needs[n][pivot])
+        };
+        match pivots[..] {
+            _ if names.is_empty() => Err(DefinitionError::Steps(self.kind)),
+            [] => Ok(()),
+            [pivot] if parts(pivot) => Ok(()),
+            _ => Err(DefinitionError::Pivot(self.kind)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Named {
+        name: &'static str,
+        needs: &'static [&'static str],
+        pivot: bool,
+    }
+
+    #[async_trait]
+    impl Step for Named {
+        fn name(&self) -> &'static str {
+            self.name
+        }
+        fn needs(&self) -> &'static [&'static str] {
+            self.needs
+        }
+        fn is_pivot(&self) -> bool {
+            self.pivot
+        }
+        async fn probe(&self, _: &StepCx) -> Result<Probe, StepError> {
+            Ok(Probe::Unknown)
+        }
+        async fn apply(&self, _: &StepCx) -> Result<(), StepError> {
+            Ok(())
+        }
+    }
+
+    const KIND: OperationKind = OperationKind::TenantCreate;
+
+    /// Each step's name, what it needs, and whether it is a pivot.
+    fn checked(steps: &[(&'static str, &'static [&'static str], bool)]) -> Result<(), DefinitionError> {
+        let step = |(name, needs, pivot): &(&'static str, &'static [&'static str], bool)| {
+            Box::new(Named { name, needs, pivot: *pivot }) as Box<dyn Step>
+        };
+        let steps = steps.iter().map(step).collect();
+        Definitions::new(vec![Definition { kind: KIND, direction: Direction::OrNothing, steps }]).map(drop)
+    }
+
+    #[test]
+    fn steps_are_named_once_and_need_earlier_ones() {
+        assert_eq!(checked(&[("a", &[], false), ("b", &["a"], false)]), Ok(()));
+        assert_eq!(checked(&[]), Err(DefinitionError::Steps(KIND)));
+        assert_eq!(checked(&[("a", &[], false), ("a", &[], false)]), Err(DefinitionError::Steps(KIND)));
+        let backwards = checked(&[("a", &["b"], false), ("b", &[], false)]);
+        assert_eq!(backwards, Err(DefinitionError::Needs { kind: KIND, step: "a" }));
+    }
+
+    #[test]
+    fn a_pivot_parts_what_is_before_it_from_what_is_after_it() {
+        let (a, b, c) = (("a", &[][..], false), ("b", &["a"][..], false), ("c", &["b"][..], true));
+        assert_eq!(checked(&[a, b, c, ("d", &["c"], false)]), Ok(()));
+        let wrong = Err(DefinitionError::Pivot(KIND));
+        assert_eq!(checked(&[a, b, c, ("d", &["b"], false)]), wrong, "d may fail beside the pivot");
+        assert_eq!(checked(&[a, b, ("c", &["a"], true)]), wrong, "b may fail beside the pivot");
+        assert_eq!(checked(&[a, b, c, ("d", &["c"], true)]), wrong, "two");
     }
 }

@@ -12,7 +12,7 @@ use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::log::{Fence, millis, word};
-use super::machine::{Record, StepRow};
+use super::words::{Record, StepRow};
 use crate::store::{PlatformTx, Store, StoreError};
 
 /// An operation that this replica now holds.
@@ -126,25 +126,6 @@ pub(super) async fn renew(
     Ok(renewed.rows_affected() == 1)
 }
 
-/// Lets go of an operation, so that another replica takes it up at once. One that is not `clean`
-/// looks to the next holder as if its last one had died.
-pub(super) async fn hand_over(store: &Store, fence: &Fence, clean: bool) -> Result<(), StoreError> {
-    let mut tx = store.platform_tx().await?;
-    sqlx::query(
-        "WITH released AS (
-           UPDATE operation SET lease_until = now(), lease_owner = CASE WHEN $3 THEN NULL ELSE lease_owner END
-           WHERE id = $1 AND epoch = $2 RETURNING id)
-         SELECT pg_notify('operation', id::text) FROM released",
-    )
-    .bind(fence.operation().uuid())
-    .bind(fence.epoch())
-    .bind(clean)
-    .execute(tx.conn())
-    .await
-    .map_err(StoreError::on("hand an operation over"))?;
-    tx.commit().await
-}
-
 /// What a record changes in the rows; what is absent stays as it is.
 #[derive(Default)]
 struct Change {
@@ -177,7 +158,8 @@ impl Change {
                 error: Some(error.to_string()),
                 ..Self::default()
             },
-            Record::Failed { n, error, turn_back } => Self {
+            Record::Failed { n, wait_ms, error, turn_back } => Self {
+                wait_ms: *wait_ms,
                 operation_state: turn_back.then_some(OperationState::Undoing),
                 operation_error: serde_json::to_value(error.to_operation_error(&step_name(*n))).ok(),
                 error: Some(error.to_string()),

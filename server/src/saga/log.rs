@@ -14,7 +14,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use super::definition::StepError;
+use super::error::StepError;
 use crate::store::{PlatformTx, StoreError, Tx};
 
 /// An operation to enqueue.
@@ -146,23 +146,40 @@ async fn insert(
         .ok_or_else(|| StoreError::new("enqueue an operation", sqlx::Error::RowNotFound))
 }
 
-/// Gives up a held operation, so that a runner takes it up at once. Does nothing if it is another's
-/// by now.
+/// Gives up a held operation whose holder knows what came of its call, so that a runner takes it up at
+/// once. Does nothing if it is another's by now.
 ///
 /// # Errors
 /// The database cannot be reached.
 pub async fn operation_release(tx: &mut impl Tx, fence: &Fence) -> Result<(), StoreError> {
+    release(tx, fence, true).await
+}
+
+/// The same, if the holder had no answer to its call: it may still take effect, and the runner that
+/// takes the operation up waits for that before it undoes anything or settles.
+///
+/// # Errors
+/// The database cannot be reached.
+pub async fn operation_release_in_doubt(tx: &mut impl Tx, fence: &Fence) -> Result<(), StoreError> {
+    release(tx, fence, false).await
+}
+
+/// Lets go of an operation. One that is not `clean` keeps its owner's name, and so looks to the next
+/// holder as if its last one had died.
+pub(super) async fn release(tx: &mut impl Tx, fence: &Fence, clean: bool) -> Result<(), StoreError> {
     sqlx::query(
         "WITH released AS (
-           UPDATE operation SET lease_until = now(), lease_owner = NULL, revision = revision + 1
+           UPDATE operation SET lease_until = now(), lease_owner = CASE WHEN $3 THEN NULL ELSE lease_owner END,
+             revision = revision + 1
            WHERE id = $1 AND epoch = $2 AND state IN ('running', 'undoing') RETURNING id)
          SELECT pg_notify('operation', id::text) FROM released",
     )
     .bind(fence.operation.uuid())
     .bind(fence.epoch)
+    .bind(clean)
     .execute(tx.conn())
     .await
-    .map_err(StoreError::on("release an operation"))?;
+    .map_err(StoreError::on("let go of an operation"))?;
     Ok(())
 }
 
@@ -172,10 +189,11 @@ pub async fn operation_release(tx: &mut impl Tx, fence: &Fence) -> Result<(), St
 /// The database cannot be reached.
 pub async fn operation_resume(tx: &mut PlatformTx, id: OperationId) -> Result<bool, StoreError> {
     let on = || StoreError::on("resume an operation");
-    // Only an undo leaves a step `undoing`; one that only goes forward leaves its step `failed`.
+    // Only an undo leaves a step `undoing`; one that only goes forward leaves its step `failed`. The
+    // epoch shuts out the holder that found it stuck, which may not have heard yet that this is written.
     let resumed = sqlx::query(
         "WITH resumed AS (
-           UPDATE operation SET revision = revision + 1, error = CASE WHEN undo THEN error END,
+           UPDATE operation SET revision = revision + 1, epoch = epoch + 1, error = CASE WHEN undo THEN error END,
              finished_at = NULL, lease_until = now(), lease_owner = NULL,
              state = CASE WHEN undo THEN 'undoing' ELSE 'running' END
            FROM (SELECT EXISTS (SELECT 1 FROM operation_step WHERE operation_id = $1 AND state = 'undoing') AS undo)

@@ -5,15 +5,17 @@
 //! holds back until the log has taken what it wrote, makes no call that the log does not show, and
 //! says nothing more once its lease may have run out.
 //!
-//! Of a call that was not answered it takes this for granted, and nothing better can be known: it
-//! takes effect at most [`Timing::late_ms`] after it was cut off, by its deadline or by the end of its
+//! Of a call that was not answered it takes this for granted, as nothing better can be known: it takes
+//! effect at most [`Timing::late_ms`] after it was cut off, by its deadline or by the end of its
 //! holder's lease. So a step is not undone, and the operation not settled, before that has passed.
 
 use std::sync::Arc;
 
 use integraci_api::operations::{OperationState, StepState};
 
-use super::definition::{Class, Definition, Direction, Probe, StepError};
+use super::definition::{Direction, Probe};
+use super::error::{Class, StepError};
+use super::words::{Answer, At, ClaimedRow, Effect, Ending, Event, Record, Shape, StepRow, Timing, Verb};
 
 /// Tries of a step by what last came of it, where it may still be undone instead.
 const TRIES_BUSY: u32 = 20;
@@ -26,162 +28,6 @@ const TRIES_ONE_WAY: u32 = 25;
 const TRIES_ONE_WAY_REFUSED: u32 = 5;
 /// A far side that asks for more patience than this is asked again earlier.
 const RETRY_AFTER_MAX_MS: u64 = 60_000;
-
-/// What the machine needs to know of a definition.
-#[derive(Debug)]
-pub(super) struct Shape {
-    pub(super) direction: Direction,
-    /// For each step the earlier ones that it needs.
-    pub(super) needs: Vec<Vec<usize>>,
-    /// The step after which there is no way back.
-    pub(super) pivot: Option<usize>,
-}
-
-impl Shape {
-    /// A checked definition's shape.
-    pub(super) fn of(definition: &Definition) -> Self {
-        let names = definition.step_names();
-        let needs = definition.steps.iter().map(|step| {
-            let needs = step.needs().iter();
-            needs.filter_map(|needed| names.iter().position(|name| name == needed)).collect()
-        });
-        let pivot = definition.steps.iter().position(|step| step.is_pivot());
-        Self { direction: definition.direction, needs: needs.collect(), pivot }
-    }
-}
-
-/// How long things take.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Timing {
-    /// How long a lease lasts from the moment at which it was asked for.
-    pub(super) lease_ms: u64,
-    /// How long after it was cut off a call may still take effect.
-    pub(super) late_ms: u64,
-    /// The pause after the first failure, doubled by each that follows …
-    pub(super) pause_ms: u64,
-    /// … up to this.
-    pub(super) pause_max_ms: u64,
-}
-
-/// What comes with every event.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct At {
-    /// On this holder's own steady clock.
-    pub(super) now_ms: u64,
-    /// Anything, evenly spread.
-    pub(super) jitter: u16,
-}
-
-/// A step as the log has it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct StepRow {
-    pub(super) state: StepState,
-    pub(super) attempts: u32,
-    /// What is left of `not_before`.
-    pub(super) wait_ms: u64,
-}
-
-/// An operation just claimed.
-#[derive(Debug, Clone)]
-pub(super) struct ClaimedRow {
-    pub(super) state: OperationState,
-    pub(super) steps: Vec<StepRow>,
-    /// Its last holder did not let go of it: a call of a step under way may still take effect.
-    pub(super) cut_off: bool,
-    /// When the claim was sent: the lease counts from there.
-    pub(super) sent_at_ms: u64,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verb {
-    Probe,
-    Apply,
-    Undo,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Answer {
-    /// Applied, or undone.
-    Done,
-    Found(Probe),
-    Failed(StepError),
-}
-
-/// What the log is to take; each is whole in itself, so writing it twice is writing it once.
-#[derive(Debug, Clone)]
-pub(super) enum Record {
-    Intent {
-        n: usize,
-        attempts: u32,
-    },
-    Done {
-        n: usize,
-        wait_ms: u64,
-    },
-    Retry {
-        n: usize,
-        attempts: u32,
-        wait_ms: u64,
-        error: StepError,
-    },
-    /// The step is given up; with `turn_back` the operation is undone from here.
-    Failed {
-        n: usize,
-        error: StepError,
-        turn_back: bool,
-    },
-    UndoIntent {
-        n: usize,
-        attempts: u32,
-    },
-    Undone {
-        n: usize,
-        wait_ms: u64,
-    },
-    Settled(OperationState),
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Event {
-    /// The log took it.
-    Written(Record),
-    /// A call ended, or was cut off at its deadline.
-    Answered { n: usize, answer: Answer },
-    /// The lease was renewed by what was sent then.
-    Renewed { sent_at_ms: u64 },
-    /// The lease could not be renewed this time.
-    NotRenewed,
-    /// The log says that the operation is another's.
-    LeaseLost,
-    /// The moment of [`Saga::wakes_at`] came.
-    TimeCame,
-    /// Begin nothing new; hand over when nothing is under way.
-    Drain,
-    /// Hand over now.
-    Drained,
-}
-
-#[derive(Debug, Clone)]
-pub(super) enum Effect {
-    Write(Record),
-    Call {
-        n: usize,
-        verb: Verb,
-    },
-    Renew,
-    /// Nothing comes after this, and what is under way is to be dropped.
-    Over(Ending),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
-    Settled(OperationState),
-    Lost,
-    /// To be released; `clean` if no call may still take effect.
-    HandedOver {
-        clean: bool,
-    },
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doing {
@@ -379,19 +225,20 @@ impl Saga {
             let wait_ms = pause_ms.max(step.quiet_ms.saturating_sub(at.now_ms));
             return self.write(n, Record::Retry { n, attempts, wait_ms, error }, out);
         }
-        self.give_up(n, verb, error, out);
+        self.give_up(at, n, verb, error, out);
     }
 
-    fn give_up(&mut self, n: usize, verb: Verb, error: StepError, out: &mut Vec<Effect>) {
+    fn give_up(&mut self, at: At, n: usize, verb: Verb, error: StepError, out: &mut Vec<Effect>) {
         let step = &mut self.steps[n];
+        let wait_ms = step.quiet_ms.saturating_sub(at.now_ms);
         if verb == Verb::Undo {
             step.given_up = true;
-            let record = Record::Retry { n, attempts: step.attempts, wait_ms: 0, error };
+            let record = Record::Retry { n, attempts: step.attempts, wait_ms, error };
             return self.write(n, record, out);
         }
         let turn_back = !self.only_goes_forward();
         self.turning |= turn_back;
-        self.write(n, Record::Failed { n, error, turn_back }, out);
+        self.write(n, Record::Failed { n, wait_ms, error, turn_back }, out);
     }
 
     /// Begins all that can begin, and ends what is at its end.
@@ -467,7 +314,13 @@ impl Saga {
         let attempts = step.attempts + 1;
         if attempts > TRIES_ONE_WAY {
             // Cut off so often without an answer: it may well be what ends its holders.
-            self.give_up(n, verb, StepError::broken("The step was begun too often without an answer."), out);
+            self.give_up(
+                at,
+                n,
+                verb,
+                StepError::broken("The step was begun too often without an answer."),
+                out,
+            );
         } else {
             match verb {
                 Verb::Probe => self.call(n, Verb::Probe, out),

@@ -11,14 +11,17 @@
 
 mod crash;
 mod definition;
+mod error;
 mod lease;
 pub mod log;
 mod machine;
 mod runner;
+#[cfg(test)]
+mod simulation;
 mod systems;
+mod words;
 
-pub use definition::{
-    Class, Definition, DefinitionError, Definitions, Direction, Probe, Step, StepCx, StepError,
-};
+pub use definition::{Definition, DefinitionError, Definitions, Direction, Probe, Step, StepCx};
+pub use error::{Class, StepError};
 pub use log::Fence;
 pub use runner::{Runner, RunnerConfig};

@@ -20,9 +20,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::crash::{Point, crash_point};
-use super::definition::{Definition, Definitions, StepCx, StepError};
+use super::definition::{Definition, Definitions, StepCx};
+use super::error::StepError;
 use super::lease::{self, Claimed};
-use super::machine::{Answer, At, ClaimedRow, Effect, Ending, Event, Record, Saga, Shape, Timing, Verb};
+use super::log;
+use super::machine::Saga;
+use super::words::{Answer, At, ClaimedRow, Effect, Ending, Event, Record, Shape, Timing, Verb};
 use crate::store::{Changes, Store, StoreError};
 
 /// How long to wait before writing again what the database did not take.
@@ -312,11 +315,17 @@ impl<'a> Holder<'a> {
             Ending::Settled(state) => tracing::info!(state = state.as_str(), "settled"),
             Ending::Lost => tracing::warn!("the lease is lost; nothing more is done here"),
             Ending::HandedOver { clean } => {
-                if let Err(error) = lease::hand_over(&self.shared.store, &self.claimed.fence, clean).await {
+                if let Err(error) = self.hand_over(clean).await {
                     warn_of(&error, "the operation could not be handed over; its lease must run out");
                 }
             }
         }
+    }
+
+    async fn hand_over(self, clean: bool) -> Result<(), StoreError> {
+        let mut tx = self.shared.store.platform_tx().await?;
+        log::release(&mut tx, &self.claimed.fence, clean).await?;
+        tx.commit().await
     }
 
     fn tell(self, record: &Record) {

@@ -2,7 +2,7 @@
 
 use integraci_api::ProblemCode;
 
-use super::definition::StepError;
+use super::error::StepError;
 use crate::isolation::{ErrorClass, SystemError};
 
 impl From<SystemError> for StepError {

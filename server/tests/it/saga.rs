@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use integraci_api::operations::{OperationKind, OperationState, StepState};
 use integraci_api::{OperationId, ProblemCode, TenantId};
 use integraci_server::saga::log::{
-    operation_get, operation_insert, operation_insert_held, operation_release, operation_resume,
+    operation_get, operation_insert, operation_insert_held, operation_release, operation_release_in_doubt,
+    operation_resume,
 };
 use integraci_server::saga::{
     Class, Definition, Definitions, Direction, Probe, RunnerConfig, Step, StepCx, StepError,
@@ -19,8 +20,8 @@ use uuid::Uuid;
 
 use crate::database::Database;
 use crate::saga_world::{
-    Fault, Replica, STEPS, World, definitions, enqueue, new_operation, read, settled, states, until,
-    until_called,
+    Fault, LANDS_AFTER, Replica, STEPS, World, definitions, enqueue, new_operation, read, settled, states,
+    until, until_called,
 };
 
 const CREATE: OperationKind = OperationKind::ConnectorCreate;
@@ -101,6 +102,33 @@ async fn a_call_without_an_answer_is_cut_off_at_its_deadline() {
     assert_eq!(settled(&database, id).await.state, OperationState::Succeeded);
     assert_eq!((world.calls("apply b"), world.calls("probe b")), (1, 1), "looked for, not done again");
     replica.shut_down().await;
+}
+
+#[tokio::test]
+async fn what_takes_effect_late_is_undone_all_the_same() {
+    let (database, world) = (Database::new().await, Arc::new(World::default()));
+    let definitions = definitions(&world, |place| place.deadline = Duration::from_millis(50));
+    let late = |config: &mut RunnerConfig| config.late = 2 * LANDS_AFTER;
+    for dies in [false, true] {
+        world.fail("apply b", Fault::HangLate);
+        world.fail("apply d", Fault::Refuse);
+        let first = Replica::start_with(&database, &definitions, "first", late);
+        let id = enqueue(&database, CREATE).await;
+        // Found missing, if it has not landed yet, and done again; then all is undone.
+        until(&database, id, |operation| operation.state != OperationState::Running).await;
+        let second = if dies {
+            // Another replica has to know of it too.
+            first.shut_down().await;
+            Replica::start_with(&database, &definitions, "second", late)
+        } else {
+            first
+        };
+        assert_eq!(settled(&database, id).await.state, OperationState::Failed);
+        assert!(world.effects().contains(&"late apply b".to_owned()), "waited for");
+        assert_eq!(world.remains(id), [""; 0]);
+        world.forget();
+        second.shut_down().await;
+    }
 }
 
 #[tokio::test]
@@ -241,17 +269,21 @@ async fn a_request_may_hold_an_operation_and_do_its_first_step() {
     tx.commit().await.unwrap();
     assert_eq!(settled(&database, new.id).await.state, OperationState::Succeeded);
 
-    // The request ends before it has brought its effect about.
-    for (lease, released) in [(lease, true), (Duration::from_millis(100), false)] {
+    // The request ends before it has brought its effect about: it lets go, in doubt or not, or dies.
+    for (lease, lets_go, in_doubt) in
+        [(lease, true, false), (lease, true, true), (Duration::from_millis(100), false, false)]
+    {
         let new = new_operation(CREATE);
         let mut tx = database.store.tenant_tx(new.tenant).await.unwrap();
         let (_, fence) = operation_insert_held(&mut tx, &new, "request", lease).await.unwrap();
         tx.commit().await.unwrap();
-        if released {
-            let mut tx = database.store.tenant_tx(new.tenant).await.unwrap();
-            operation_release(&mut tx, &fence).await.unwrap();
-            tx.commit().await.unwrap();
+        let mut tx = database.store.tenant_tx(new.tenant).await.unwrap();
+        match (lets_go, in_doubt) {
+            (true, true) => operation_release_in_doubt(&mut tx, &fence).await.unwrap(),
+            (true, false) => operation_release(&mut tx, &fence).await.unwrap(),
+            _ => {}
         }
+        tx.commit().await.unwrap();
         let operation = settled(&database, new.id).await;
         assert_eq!(operation.state, OperationState::Failed);
         assert_eq!(operation.error.unwrap().code, ProblemCode::SecretLost);

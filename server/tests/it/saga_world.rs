@@ -22,6 +22,9 @@ use crate::database::Database;
 /// Far longer than anything here takes; reached only when something hangs.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// How long what hangs and takes effect late takes.
+pub(crate) const LANDS_AFTER: Duration = Duration::from_millis(300);
+
 /// What a call does instead of what it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -33,6 +36,8 @@ pub(crate) enum Fault {
     BrokenAfter,
     /// It takes effect, and no answer ever comes.
     HangAfter,
+    /// No answer ever comes; it takes effect [`LANDS_AFTER`] it was sent, whether or not anyone waits.
+    HangLate,
     /// No effect and no answer, until [`World::open`].
     Wait,
     /// The step's code panics.
@@ -102,9 +107,22 @@ impl World {
         self.state.lock().unwrap().places.insert((operation, step));
     }
 
+    fn take_effect(&self, call: String, effect: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock().unwrap();
+        effect(&mut state);
+        state.effects.push(call);
+    }
+
     /// Every call so far that took effect.
     pub(crate) fn effects(&self) -> Vec<String> {
         self.state.lock().unwrap().effects.clone()
+    }
+
+    /// Forgets what was asked so far.
+    pub(crate) fn forget(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.effects.clear();
+        state.calls.clear();
     }
 
     /// How often this was called.
@@ -114,10 +132,10 @@ impl World {
 
     #[expect(clippy::panic, reason = "a step's panic is one of the faults")]
     async fn call(
-        &self,
+        self: &Arc<Self>,
         verb: &str,
         step: &'static str,
-        effect: impl FnOnce(&mut State),
+        effect: impl FnOnce(&mut State) + Send + 'static,
     ) -> Result<(), StepError> {
         let call = format!("{verb} {step}");
         let fault = {
@@ -134,14 +152,18 @@ impl World {
             }
             Some(Fault::Gone) => return Err(StepError::gone("The system does not answer.")),
             Some(Fault::Panic) => panic!("as told"),
+            Some(Fault::HangLate) => {
+                let (world, late) = (self.clone(), format!("late {call}"));
+                tokio::spawn(async move {
+                    tokio::time::sleep(LANDS_AFTER).await;
+                    world.take_effect(late, effect);
+                });
+                return std::future::pending().await;
+            }
             Some(Fault::Wait) => drop(self.gate.0.acquire().await),
             None | Some(Fault::BrokenAfter | Fault::HangAfter) => {}
         }
-        {
-            let mut state = self.state.lock().unwrap();
-            effect(&mut state);
-            state.effects.push(call);
-        }
+        self.take_effect(call, effect);
         match fault {
             Some(Fault::BrokenAfter) => Err(StepError::broken("The answer makes no sense.")),
             Some(Fault::HangAfter) => std::future::pending().await,
@@ -175,13 +197,9 @@ impl Step for Place {
     }
 
     async fn probe(&self, cx: &StepCx) -> Result<Probe, StepError> {
-        let mut found = Probe::Absent;
-        let place = (cx.operation, self.name);
-        let look = |state: &mut State| {
-            found = if state.places.contains(&place) { Probe::Present } else { Probe::Absent }
-        };
-        self.world.call("probe", self.name, look).await?;
-        Ok(found)
+        self.world.call("probe", self.name, |_| {}).await?;
+        let there = self.world.remains(cx.operation).contains(&self.name);
+        Ok(if there { Probe::Present } else { Probe::Absent })
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
@@ -189,7 +207,7 @@ impl Step for Place {
             return Err(StepError::refused(ProblemCode::SecretLost, "The secret was not received."));
         }
         let place = (cx.operation, self.name);
-        let put = |state: &mut State| {
+        let put = move |state: &mut State| {
             state.places.insert(place);
         };
         self.world.call("apply", self.name, put).await
@@ -197,7 +215,7 @@ impl Step for Place {
 
     async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
         let place = (cx.operation, self.name);
-        let take = |state: &mut State| {
+        let take = move |state: &mut State| {
             state.places.remove(&place);
         };
         self.world.call("undo", self.name, take).await

@@ -1,0 +1,183 @@
+//! Histories by the hundred thousand: the machine under a seeded scheduler that breaks whatever can
+//! break, with every promise checked at every event.
+//!
+//! The same seed gives the same history. A seed that breaks a promise is shrunk to the faults that it
+//! needs and printed with its trace; `SAGA_SEED` and `SAGA_WITHOUT` run it again. `SAGA_SEEDS` sets how
+//! many there are.
+
+mod far;
+mod model;
+mod plan;
+mod replica;
+mod world;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use integraci_api::operations::OperationState;
+
+use super::words::Timing;
+use plan::TIMING;
+use world::{Options, Outcome, run};
+
+const SEEDS: u64 = 1_000_000;
+
+fn options(without: &[u32]) -> Options<'_> {
+    Options { without, traced: false, timing: TIMING }
+}
+
+/// What a batch of histories came to, for seeing that they went everywhere.
+#[derive(Debug, Default)]
+struct Tally {
+    histories: u64,
+    violations: Vec<u64>,
+    succeeded: u64,
+    failed: u64,
+    stuck: u64,
+    takeovers: u64,
+    late_effects: u64,
+    items: u64,
+}
+
+impl Tally {
+    fn count(&mut self, seed: u64, outcome: &Outcome) {
+        self.histories += 1;
+        self.succeeded += u64::from(outcome.settled == Some(OperationState::Succeeded));
+        self.failed += u64::from(outcome.settled == Some(OperationState::Failed));
+        self.stuck += u64::from(outcome.was_stuck);
+        self.takeovers += outcome.takeovers;
+        self.late_effects += u64::from(outcome.late_effects);
+        self.items += u64::from(outcome.items);
+        if outcome.violation.is_some() {
+            self.violations.push(seed);
+        }
+    }
+
+    fn add(mut self, other: Self) -> Self {
+        self.histories += other.histories;
+        self.violations.extend(other.violations);
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.stuck += other.stuck;
+        self.takeovers += other.takeovers;
+        self.late_effects += other.late_effects;
+        self.items += other.items;
+        self
+    }
+}
+
+/// Runs seeds on every core, each its share; all stop soon after one has found a violation.
+fn run_all(seeds: u64, timing: Timing) -> Tally {
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
+    let found = AtomicBool::new(false);
+    let share = |thread: u64| {
+        let mut tally = Tally::default();
+        for seed in (thread..seeds).step_by(usize::try_from(threads).unwrap()) {
+            if found.load(Ordering::Relaxed) {
+                break;
+            }
+            let outcome = run(seed, Options { timing, ..options(&[]) });
+            tally.count(seed, &outcome);
+            if outcome.violation.is_some() {
+                found.store(true, Ordering::Relaxed);
+            }
+        }
+        tally
+    };
+    std::thread::scope(|scope| {
+        let share = &share;
+        let running: Vec<_> = (0..threads).map(|thread| scope.spawn(move || share(thread))).collect();
+        running.into_iter().map(|it| it.join().unwrap()).fold(Tally::default(), Tally::add)
+    })
+}
+
+/// Leaves out faults one by one for as long as the seed still breaks a promise without them.
+fn shrunk(seed: u64, timing: Timing) -> Vec<u32> {
+    let breaks = |without: &[u32]| run(seed, Options { timing, ..options(without) }).violation.is_some();
+    let mut without = Vec::new();
+    let mut fault = 0;
+    while fault < run(seed, Options { timing, ..options(&without) }).faults {
+        without.push(fault);
+        if !breaks(&without) {
+            without.pop();
+        }
+        fault += 1;
+    }
+    without
+}
+
+/// Words for a violation: how to see it again, what happened, and what was broken.
+fn report(seed: u64, timing: Timing) -> String {
+    let without = shrunk(seed, timing);
+    let outcome = run(seed, Options { without: &without, traced: true, timing });
+    let list = without.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let trace = outcome.trace.join("\n");
+    let violation = outcome.violation.unwrap_or_default();
+    format!(
+        "SAGA_SEED={seed} SAGA_WITHOUT={list} cargo test -p integraci-server saga::simulation::replay\n{trace}\n{violation}"
+    )
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn no_history_breaks_a_promise() {
+    let seeds = number("SAGA_SEEDS").unwrap_or(SEEDS);
+    let tally = run_all(seeds, TIMING);
+    if let Some(seed) = tally.violations.first() {
+        panic!("{}", report(*seed, TIMING));
+    }
+    // They went everywhere.
+    let some = seeds / 1000;
+    for (what, count) in [
+        ("succeeded", tally.succeeded),
+        ("failed", tally.failed),
+        ("stuck", tally.stuck),
+        ("takeovers", tally.takeovers),
+        ("late effects", tally.late_effects),
+    ] {
+        assert!(count > some, "{what} in {count} of {seeds} histories: {tally:?}");
+    }
+    println!("{tally:?}");
+    println!("histories: {}, violations: {}", tally.histories, tally.violations.len());
+}
+
+#[test]
+fn the_same_seed_twice_is_the_same_history() {
+    for seed in 0..500 {
+        let traced = || run(seed, Options { traced: true, ..options(&[]) }).trace;
+        assert_eq!(traced(), traced(), "seed {seed}");
+    }
+}
+
+/// A machine that does not wait for late effects is found out, and what it takes is shown.
+#[test]
+fn a_machine_that_trusts_a_cut_off_call_is_caught() {
+    caught(Timing { late_ms: 0, ..TIMING });
+}
+
+/// So is one that takes its lease for longer than it is.
+#[test]
+fn a_machine_that_outlives_its_lease_is_caught() {
+    caught(Timing { lease_ms: TIMING.lease_ms * 2, ..TIMING });
+}
+
+fn caught(wrong: Timing) {
+    let seed = *run_all(200_000, wrong).violations.first().expect("a violation");
+    let without = shrunk(seed, wrong);
+    let faults = run(seed, Options { timing: wrong, ..options(&without) }).faults as usize;
+    assert!(faults - without.len() <= 3, "{}", report(seed, wrong));
+    assert_eq!(run(seed, options(&[])).violation, None, "the right machine is not");
+}
+
+/// Runs one seed from the environment and shows it; without one, nothing.
+#[test]
+fn replay() {
+    let Some(seed) = number("SAGA_SEED") else { return };
+    let list = std::env::var("SAGA_WITHOUT").unwrap_or_default();
+    let without: Vec<u32> = list.split(',').filter_map(|fault| fault.parse().ok()).collect();
+    let outcome = run(seed, Options { without: &without, traced: true, timing: TIMING });
+    println!("{}", outcome.trace.join("\n"));
+    assert_eq!(outcome.violation, None);
+}
