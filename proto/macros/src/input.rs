@@ -249,3 +249,130 @@ fn docs(attrs: &[Attribute]) -> String {
     let lines: Vec<String> = lines.map(|line| line.strip_prefix(' ').unwrap_or(&line).to_owned()).collect();
     lines.join("\n").trim().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use syn::parse_quote;
+
+    use super::*;
+
+    fn faults(input: &DeriveInput) -> Vec<String> {
+        match Set::read(input) {
+            Ok(_) => Vec::new(),
+            Err(faults) => faults.into_iter().map(|fault| fault.to_string()).collect(),
+        }
+    }
+
+    /// The fault of a field with that attribute.
+    fn fault(attribute: &Attribute) -> String {
+        faults(&parse_quote!(struct A { #attribute a: Value<String> })).join("; ")
+    }
+
+    #[test]
+    fn what_can_be_said_can_be_read() {
+        let set = Set::read(&parse_quote! {
+            /// First line.
+            ///
+            /// Third line.
+            #[schema(deprecated = "use B")]
+            struct A {
+                /// What it is.
+                #[attribute(optional, computed, default = 1 + 1, validate = a::b, validate = c)]
+                r#type: Value<i64>,
+                #[attribute(flatten)]
+                more: More,
+                #[attribute(timeouts(create, read))]
+                timeouts: Timeouts,
+            }
+        });
+        let set = set.expect("a set");
+        assert_eq!(set.docs, "First line.\n\nThird line.");
+        assert_eq!(set.deprecated.expect("deprecated").value(), "use B");
+        let [first, second, third] = &set.fields[..] else { panic!("three fields") };
+        assert_eq!(first.docs, "What it is.");
+        let Kind::Attribute(words) = &first.kind else { panic!("an attribute") };
+        assert_eq!((&*words.name, words.validate.len()), ("type", 2));
+        assert!(words.has("optional") && words.has("computed") && words.default.is_some());
+        assert!(matches!(second.kind, Kind::Flatten));
+        assert!(matches!(&third.kind, Kind::Timeouts(operations) if operations.len() == 2));
+    }
+
+    #[test]
+    fn what_core_would_refuse_is_refused_here() {
+        let cases: [(Attribute, &str); 10] = [
+            (parse_quote!(#[attribute(sensitive)]), "it must be `required`, `optional` or `computed`"),
+            (
+                parse_quote!(#[attribute(required, computed)]),
+                "what is required is neither optional nor computed",
+            ),
+            (parse_quote!(#[attribute(optional, default = 1)]), "a default needs `optional, computed`"),
+            (
+                parse_quote!(#[attribute(optional, computed, write_only)]),
+                "what is write-only cannot be computed",
+            ),
+            (
+                parse_quote!(#[attribute(optional, keeps_prior)]),
+                "only what is computed has a prior value to keep",
+            ),
+            (
+                parse_quote!(#[attribute(computed, validate = a)]),
+                "only what can be configured can be validated",
+            ),
+            (parse_quote!(#[attribute(optional, optional)]), "said twice"),
+            (parse_quote!(#[attribute(flatten, optional)]), "`flatten` and `timeouts` stand alone"),
+            (
+                parse_quote!(#[attribute(optional, name = "Upper")]),
+                "attribute names are lower-case letters, digits and underscores",
+            ),
+            (
+                parse_quote!(#[attribute(required, required_for_import)]),
+                "an attribute of an identity is for import, and nothing else",
+            ),
+        ];
+        for (attribute, expected) in cases {
+            assert_eq!(fault(&attribute), expected);
+        }
+        assert!(
+            fault(&parse_quote!(#[attribute(nullable)])).starts_with("unknown word; known are required, ")
+        );
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let told = faults(&parse_quote!(
+            struct A {
+                a: Value<String>,
+                #[attribute(computed, write_only)]
+                b: Value<String>,
+                #[attribute(optional)]
+                c: Value<String>,
+            }
+        ));
+        assert_eq!(told.len(), 2);
+        assert!(told[0].starts_with("say what it is"));
+    }
+
+    #[test]
+    fn only_plain_structs_can_be_sets() {
+        assert_eq!(
+            faults(&parse_quote!(
+                enum A {}
+            )),
+            ["only a struct can be a set of attributes"]
+        );
+        assert_eq!(
+            faults(&parse_quote!(
+                struct A(i64);
+            )),
+            ["the fields need names: they are those of the attributes"],
+        );
+        assert_eq!(
+            faults(&parse_quote!(
+                struct A<T> {
+                    a: T,
+                }
+            )),
+            ["a set of attributes cannot be generic"]
+        );
+    }
+}

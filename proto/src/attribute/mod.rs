@@ -7,6 +7,8 @@
 mod collections;
 mod object;
 mod scalars;
+#[cfg(test)]
+mod tests;
 mod text;
 mod timeouts;
 mod value;

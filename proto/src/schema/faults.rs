@@ -112,3 +112,49 @@ fn attribute(name: &str, own: &AttributeSchema, inside: Inside, found: &mut Vec<
         object(name, inner, inside, found);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Value;
+
+    fn text(name: &str) -> AttributeSchema {
+        AttributeSchema::new::<Value<String>>(name)
+    }
+
+    #[test]
+    fn what_core_would_not_take_is_named() {
+        let mut inner = ObjectSchema::new("");
+        inner.add(text("secret").optional().write_only());
+        let mut schema = ObjectSchema::new("");
+        schema.add(text("count").optional());
+        schema.add(text("twice").optional());
+        schema.add(text("twice").optional());
+        schema.add(text("nothing"));
+        schema.add(text("torn").required().computed());
+        schema.add(AttributeSchema::with_shape("set", Shape::Nested(Nesting::Set, inner.into())).optional());
+        assert_eq!(
+            resource("a_thing", &schema),
+            [
+                "a_thing: the name `count` is reserved",
+                "a_thing: there are two attributes `twice`",
+                "a_thing.nothing: it is neither required nor optional nor computed",
+                "a_thing.torn: what is required is neither optional nor computed",
+                "a_thing.set.secret: what is in a set cannot be write-only",
+            ],
+        );
+        let mut data = ObjectSchema::new("");
+        data.add(text("secret").optional().write_only());
+        assert_eq!(
+            without_storage("a_thing", &data),
+            ["a_thing.secret: only resources have write-only attributes"]
+        );
+        let mut parameters = ObjectSchema::new("");
+        parameters.add(AttributeSchema::new::<Vec<String>>("rest").required().variadic());
+        parameters.add(AttributeSchema::new::<String>("last").required());
+        assert_eq!(
+            function("f", &parameters),
+            ["f: only the last parameter can be variadic, and `rest` is not"],
+        );
+    }
+}

@@ -22,8 +22,9 @@ pub(super) struct Asked {
     pub(super) client: Option<CertificateDer<'static>>,
     /// Where to make the socket, instead of in the directory for temporary files.
     pub(super) socket_dir: Option<PathBuf>,
-    /// Whether core can multiplex its broker's connections. It is told what it wants to hear: no
-    /// connection but the first is ever made.
+    /// Whether core asks for its broker's connections to be multiplexed over the socket. That is
+    /// yamux under the TLS, for connections that no provider makes; the answer is no. Neither
+    /// Terraform nor OpenTofu asks.
     multiplex: bool,
 }
 
@@ -54,7 +55,7 @@ impl Asked {
     /// The line on stdout by which core finds the socket, and the certificate to expect there.
     pub(super) fn answer(&self, socket: &str, server: Option<&CertificateDer<'_>>) -> String {
         let certificate = server.map(|der| STANDARD_NO_PAD.encode(der)).unwrap_or_default();
-        let multiplex = if self.multiplex { "|true" } else { "" };
+        let multiplex = if self.multiplex { "|false" } else { "" };
         format!("1|{PROTOCOL}|unix|{socket}|grpc|{certificate}{multiplex}\n")
     }
 }
@@ -89,7 +90,7 @@ mod tests {
         assert_eq!(plain.answer("/s", Some(&der)), "1|6|unix|/s|grpc|AQIDBA\n");
         let multiplex =
             asked(&[COOKIE, ("PLUGIN_PROTOCOL_VERSIONS", "6"), ("PLUGIN_MULTIPLEX_GRPC", "true")]);
-        assert_eq!(multiplex.expect("what core sends").answer("/s", None), "1|6|unix|/s|grpc||true\n");
+        assert_eq!(multiplex.expect("what core sends").answer("/s", None), "1|6|unix|/s|grpc||false\n");
     }
 
     #[test]

@@ -27,14 +27,14 @@ async fn core_is_served_over_mutual_tls_and_can_end_it() {
 }
 
 #[tokio::test]
-async fn core_may_name_the_directory_and_ask_for_multiplexing() {
+async fn core_may_name_the_directory_and_is_told_that_nothing_is_multiplexed() {
     let core = CoreIdentity::new();
     let dir = tempfile::tempdir().expect("a directory");
     let name = dir.path().to_str().expect("a plain path");
     let env = [("PLUGIN_UNIX_SOCKET_DIR", name), ("PLUGIN_MULTIPLEX_GRPC", "true")];
     let process = Process::start("notebook", Some(&core.pem), &env);
     assert!(process.socket().starts_with(dir.path()));
-    assert_eq!(process.fields().get(6), Some(&"true"));
+    assert_eq!(process.fields().get(6), Some(&"false"));
     connect(&process, &core).await.expect("a connection");
 }
 

@@ -31,6 +31,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// without the examples' having been built.
 pub(crate) fn example(name: &str) -> PathBuf {
     static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
+        // target/debug/deps/it-… → target/debug
+        let own = std::env::current_exe().expect("the path of this test");
+        let profile = own.ancestors().nth(2).expect("the directory of a profile");
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args([
             "build",
@@ -42,10 +45,12 @@ pub(crate) fn example(name: &str) -> PathBuf {
             "--example",
             "faulty",
         ]);
+        cargo.arg("--target-dir").arg(profile.parent().expect("a target directory"));
+        if profile.ends_with("release") {
+            cargo.arg("--release");
+        }
         assert!(cargo.status().expect("cargo can be started").success(), "the examples can be built");
-        // target/debug/deps/it-… → target/debug/examples
-        let own = std::env::current_exe().expect("the path of this test");
-        own.parent().and_then(Path::parent).expect("a target directory").join("examples")
+        profile.join("examples")
     });
     BUILT.join(name)
 }
