@@ -163,10 +163,12 @@ impl Definitions {
         self.by_kind.get(kind.as_str())
     }
 
-    /// The words of the kinds that this build can carry out.
-    #[must_use]
-    pub fn kinds(&self) -> Vec<&'static str> {
-        self.by_kind.keys().copied().collect()
+    /// What this build can carry out: each kind with its steps, in words parted by spaces.
+    pub(super) fn known(&self) -> Vec<String> {
+        let words = |(kind, definition): (&&'static str, &Definition)| {
+            definition.step_names().into_iter().fold((*kind).to_owned(), |words, step| words + " " + step)
+        };
+        self.by_kind.iter().map(words).collect()
     }
 }
 

@@ -29,12 +29,13 @@ pub(super) struct Claimed {
     pub(super) steps: Vec<(String, StepRow)>,
 }
 
-/// Claims at most `limit` operations of these kinds that nobody holds, longest waiting first.
+/// Claims at most `limit` operations that nobody holds, longest waiting first, of those whose kind and
+/// steps are among `known`: another build's are left to its own replicas.
 pub(super) async fn claim(
     store: &Store,
     owner: &str,
     lease: Duration,
-    kinds: &[&str],
+    known: &[String],
     limit: usize,
 ) -> Result<Vec<Claimed>, StoreError> {
     let on = || StoreError::on("claim operations");
@@ -42,7 +43,9 @@ pub(super) async fn claim(
     let rows = sqlx::query(
         "WITH due AS (
            SELECT id, lease_owner IS NOT NULL AS cut_off FROM operation
-           WHERE state IN ('running', 'undoing') AND lease_until <= now() AND kind = ANY($3)
+           WHERE state IN ('running', 'undoing') AND lease_until <= now()
+             AND kind || (SELECT string_agg(' ' || name, '' ORDER BY n) FROM operation_step
+                          WHERE operation_id = operation.id) = ANY($3)
            ORDER BY lease_until LIMIT $4 FOR UPDATE SKIP LOCKED)
          UPDATE operation o
          SET epoch = epoch + 1, lease_owner = $1, lease_until = now() + $2 * interval '1 millisecond'
@@ -51,7 +54,7 @@ pub(super) async fn claim(
     )
     .bind(owner)
     .bind(millis(lease))
-    .bind(kinds)
+    .bind(known)
     .bind(i64::try_from(limit).unwrap_or(i64::MAX))
     .fetch_all(tx.conn())
     .await

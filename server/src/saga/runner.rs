@@ -95,6 +95,7 @@ pub struct Runner {
 struct Shared {
     store: Store,
     definitions: Arc<Definitions>,
+    known: Vec<String>,
     config: RunnerConfig,
     /// What the machines' milliseconds count from.
     began: Instant,
@@ -104,7 +105,11 @@ impl Runner {
     /// A runner over this store, woken by these changes.
     #[must_use]
     pub fn new(store: Store, changes: Changes, definitions: Arc<Definitions>, config: RunnerConfig) -> Self {
-        Self { shared: Arc::new(Shared { store, definitions, config, began: Instant::now() }), changes }
+        let known = definitions.known();
+        Self {
+            shared: Arc::new(Shared { store, definitions, known, config, began: Instant::now() }),
+            changes,
+        }
     }
 
     /// Claims and works until told to stop; then lets the calls under way end, hands over what is left,
@@ -158,8 +163,7 @@ impl Shared {
             return Vec::new();
         }
         let sent_at_ms = self.now_ms();
-        let kinds = self.definitions.kinds();
-        match lease::claim(&self.store, &self.config.replica, self.config.lease, &kinds, room).await {
+        match lease::claim(&self.store, &self.config.replica, self.config.lease, &self.known, room).await {
             Ok(claimed) => claimed.into_iter().map(|claimed| (sent_at_ms, claimed)).collect(),
             Err(error) => {
                 warn_of(&error, "no operations could be claimed; trying again");
@@ -172,14 +176,8 @@ impl Shared {
     async fn hold(self: Arc<Self>, (sent_at_ms, claimed): (u64, Claimed), stop: CancellationToken) {
         let span =
             tracing::info_span!("operation", id = %claimed.fence.operation(), kind = claimed.kind.as_str());
-        let definition = self.definitions.get(claimed.kind).filter(|definition| {
-            definition.steps.iter().map(|step| step.name()).eq(claimed.steps.iter().map(|(name, _)| name))
-        });
-        let Some(definition) = definition else {
-            let _in = span.enter();
-            tracing::error!("its steps are not those of this build; left to a replica of its own build");
-            return;
-        };
+        // Only what is known is claimed.
+        let Some(definition) = self.definitions.get(claimed.kind) else { return };
         Holder { shared: &self, definition, claimed: &claimed }
             .drive(sent_at_ms, stop)
             .instrument(span)

@@ -321,6 +321,7 @@ async fn another_builds_steps_are_left_to_it() {
     assert_eq!(settled(&database, id).await.state, OperationState::Succeeded);
     let left = read(&database, new.id).await;
     assert_eq!((left.state, left.revision), (OperationState::Running, 1));
+    assert_eq!(holder(&database, new.id).await, (0, None), "not even claimed");
     replica.shut_down().await;
 }
 
