@@ -84,6 +84,11 @@ impl<Api> Cx<Api> {
         }
     }
 
+    /// The same as a token, for code that has to look at it between its own steps.
+    pub fn stopped(&self) -> CancellationToken {
+        self.stopped.clone()
+    }
+
     /// The bytes kept under a key beside the resource's state.
     pub fn private_get(&self, key: &str) -> Option<Vec<u8>> {
         self.private().get(key).map(<[u8]>::to_vec)

@@ -5,6 +5,7 @@
 //! [`AttributeSchema`]s. Facts about flags and types: plugin protocol 6.10.
 
 pub(crate) mod faults;
+mod read;
 mod shape;
 mod validate;
 mod wire;
