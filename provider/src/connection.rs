@@ -58,5 +58,5 @@ impl Missing {
 
 /// How long the calls of a verb may go on.
 pub(crate) fn patience(cx: &Cx<Connection>) -> Patience {
-    Patience { until: cx.deadline().into(), stopped: tokio_util::sync::CancellationToken::new() }
+    Patience { until: cx.deadline().into(), stopped: cx.stopped() }
 }

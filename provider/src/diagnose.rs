@@ -47,8 +47,10 @@ fn faults(
         match locate(&pointer::parts(&fault.pointer)) {
             Some(path) => {
                 // Core shows the lines of an attribute, and not those of one inside it.
-                let inside = (path.steps().len() > 1).then(|| format!("It is about {path}."));
-                let detail = paragraphs([Some(fault.detail), inside]);
+                let detail = match path.steps() {
+                    [_, _, ..] => format!("{path}: {}", sentence(&fault.detail)),
+                    _ => sentence(&fault.detail),
+                };
                 told.push(Diagnostic::error(&summary).detail(detail).at(path));
             }
             None => elsewhere.push(format!("{}: {}", fault.pointer, sentence(&fault.detail))),
@@ -183,7 +185,7 @@ fn remedy(api: &Api, error: &Error) -> String {
             )
         }
         Error::Vanished => "Someone else deleted it meanwhile. Apply again to create it.".to_owned(),
-        Error::Stopped => "Terraform was interrupted.".to_owned(),
+        Error::Stopped => "What IntegraCI has accepted goes on there. Apply again to take it up.".to_owned(),
         Error::NoAuthorities => {
             "This machine has no usable certificate authorities. Install them (the package is often called \
              ca-certificates), or set ca_certificate of the provider."
@@ -298,9 +300,7 @@ mod tests {
                 A slug has 2 to 40 characters.
                 --
                 Cannot create the tenant: the request is not valid (at labels["a/b"])
-                A label's value has at most 63 characters.
-
-                It is about labels["a/b"].
+                labels["a/b"]: A label's value has at most 63 characters.
             "#]],
         );
     }

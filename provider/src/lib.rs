@@ -1,13 +1,15 @@
 //! The Terraform and OpenTofu provider for IntegraCI.
 //!
 //! [`api`] is the client of the server; everything else is what Terraform sees: the provider's own
-//! configuration, and one file a resource or data source.
+//! configuration, and one file a resource or data source. `docs/` is written from the schemas, by the
+//! small binary `docs`.
 
 pub mod api;
 mod checks;
 mod connection;
 mod data_sources;
 mod diagnose;
+pub mod docs;
 mod pointer;
 mod provider;
 mod resources;

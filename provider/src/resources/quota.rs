@@ -178,6 +178,14 @@ mod tests {
     }
 
     #[test]
+    fn the_description_names_every_dimension() {
+        let schema = <Quota as tfplugin::AttributeSet>::schema();
+        for dimension in DIMENSIONS {
+            assert!(schema.description().contains(&format!("`{}`", dimension.name)), "{}", dimension.name);
+        }
+    }
+
+    #[test]
     fn a_limit_set_to_null_stays_null() {
         let before: Limits = [("connectors".to_owned(), Value::Null)].into();
         assert_eq!(observed(&BTreeMap::new(), Some(before.clone())), before);

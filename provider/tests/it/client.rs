@@ -170,9 +170,7 @@ async fn a_pause_holds_back_every_other_call_of_the_client() {
     let started = tokio::time::Instant::now();
     let first = api.tenant_read(tenant_id(1), &patience);
     let second = async {
-        while fake.seen().is_empty() {
-            tokio::task::yield_now().await;
-        }
+        fake.saw(|_| true).await;
         // The answer is on its way to the first call; the second may slip past it, the third not.
         let _ = api.tenant_read(tenant_id(2), &patience).await;
         api.tenant_read(tenant_id(3), &patience).await
@@ -288,9 +286,7 @@ async fn a_wait_ends_with_patience_and_with_an_interrupt() {
     assert!(matches!(error, Error::Unfinished(_)), "{error:?}");
     let patience = patience();
     let (error, ()) = tokio::join!(api.operation_wait(running(), &patience), async {
-        while fake.seen().is_empty() {
-            tokio::task::yield_now().await;
-        }
+        fake.saw(|_| true).await;
         patience.stopped.cancel();
     });
     assert!(matches!(error, Err(Error::Stopped)), "{error:?}");

@@ -73,6 +73,16 @@ impl Fake {
         api(&self.url)
     }
 
+    /// Waits until a request that fits was seen.
+    pub(crate) async fn saw(&self, fits: impl Fn(&Seen) -> bool) {
+        let seen = async {
+            while !self.seen().iter().any(&fits) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), seen).await.expect("no such request was made");
+    }
+
     /// What was seen since the last call.
     pub(crate) fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.seen.lock().unwrap())

@@ -102,6 +102,19 @@ async fn a_create_that_is_not_seen_to_end_keeps_its_id_and_the_next_apply_mends_
 }
 
 #[tokio::test]
+async fn an_interrupt_ends_the_wait_and_keeps_the_id() {
+    let world = World::start().await;
+    world.state.lock().unwrap().operations = Some(OperationState::Running);
+    let terraform = Terraform::new(&world.fake.url);
+    let running = terraform.configure(TENANT).start(&["apply", "-auto-approve"]);
+    world.fake.saw(|seen| seen.path.starts_with("/v1/operations/")).await;
+    running.interrupt().await;
+    let error = running.end().await.failed();
+    assert!(error.contains("interrupted"), "{error}");
+    assert!(terraform.state().contains("ten_00000000000000000000000000000001"), "{}", terraform.state());
+}
+
+#[tokio::test]
 async fn a_create_that_the_server_took_back_is_made_anew() {
     let world = World::misbehaving(|seen, state| {
         if seen.line() == "POST /v1/tenants" && state.operations == Some(OperationState::Failed) {

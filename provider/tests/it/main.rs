@@ -6,6 +6,7 @@
 )]
 
 mod client;
+mod docs;
 mod fake;
 mod flows;
 mod terraform;

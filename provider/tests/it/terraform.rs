@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use tempfile::TempDir;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// A folder with a configuration and its state.
 pub(crate) struct Terraform {
@@ -62,7 +62,11 @@ impl Terraform {
     }
 
     pub(crate) async fn run(&self, arguments: &[&str]) -> Ran {
-        let output = Command::new("terraform")
+        self.start(arguments).end().await
+    }
+
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
+        let child = Command::new("terraform")
             .args(arguments)
             .arg("-no-color")
             .current_dir(self.folder.path())
@@ -72,10 +76,27 @@ impl Terraform {
             .env("INTEGRACI_ENDPOINT", &self.endpoint)
             .env("INTEGRACI_TOKEN", "ici_test")
             .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
-            .output()
-            .await
+            .spawn()
             .expect("terraform must be installed: see README.md");
+        Running(child)
+    }
+}
+
+/// A run that has not ended yet.
+pub(crate) struct Running(Child);
+
+impl Running {
+    /// What Ctrl-C does.
+    pub(crate) async fn interrupt(&self) {
+        let id = self.0.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-INT", &id]).status().await.unwrap().success());
+    }
+
+    pub(crate) async fn end(self) -> Ran {
+        let output = self.0.wait_with_output().await.unwrap();
         let text = [output.stdout, output.stderr].concat();
         Ran { code: output.status.code().unwrap(), text: String::from_utf8(text).unwrap() }
     }
