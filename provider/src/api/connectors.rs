@@ -26,8 +26,9 @@ impl Api {
         let mut once_more = true;
         loop {
             let installed = async {
-                let operation =
-                    self.connector_create(tenant, wanted, &IdempotencyKey::fresh(), patience).await?;
+                let key = IdempotencyKey::fresh();
+                let ask = || self.connector_create(tenant, wanted, &key, patience);
+                let operation = self.once_free(patience, ask).await?;
                 accepted(&operation);
                 self.operation_wait(operation, patience).await
             };
@@ -99,7 +100,8 @@ impl Api {
                 .body(change.to_body())
                 .if_match(revision);
             let changed = async {
-                let operation = self.fetch(&call, "operation", patience).await?;
+                let ask = || self.fetch(&call, "operation", patience);
+                let operation = self.once_free(patience, ask).await?;
                 self.operation_wait(operation, patience).await
             };
             match changed.await {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use integraci_api::ProblemCode;
 use integraci_api::operations::{Operation, OperationState};
 use reqwest::Method;
 use tokio::time::Instant;
@@ -18,7 +19,37 @@ const OUTAGE_MAX: Duration = Duration::from_secs(60);
 /// The least time between two looks, for a server (or a proxy) that does not hold the line.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
+/// How long another operation may hold a thing before that is an error. Most end in seconds; one
+/// that is stuck waits for an operator, and nobody should wait with it.
+const BUSY_MAX: Duration = Duration::from_secs(120);
+/// How often a thing is asked for that another operation holds.
+const BUSY_PAUSE: Duration = Duration::from_secs(1);
+
 impl Api {
+    /// Asks for a change, and again while another operation holds the thing: one that an earlier,
+    /// interrupted apply started, for instance.
+    ///
+    /// # Errors
+    /// Those of `ask`; `busy` when the other operation does not end soon.
+    pub async fn once_free<T, F>(&self, patience: &Patience, ask: impl Fn() -> F + Send) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let since = Instant::now();
+        loop {
+            match ask().await {
+                Err(error)
+                    if error.code() == Some(ProblemCode::Busy)
+                        && since.elapsed() < BUSY_MAX
+                        && Instant::now() + BUSY_PAUSE < patience.until =>
+                {
+                    patience.sleep(BUSY_PAUSE).await?;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
     /// Waits for an accepted operation to succeed.
     ///
     /// # Errors

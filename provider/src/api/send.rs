@@ -264,17 +264,8 @@ impl Api {
 }
 
 impl Patience {
-    /// Whether there is more time left than this.
-    #[must_use]
-    pub fn is_left(&self, time: Duration) -> bool {
-        Instant::now() + time < self.until
-    }
-
     /// Sleeps, unless Terraform is interrupted meanwhile.
-    ///
-    /// # Errors
-    /// [`Error::Stopped`].
-    pub async fn sleep(&self, pause: Duration) -> Result<(), Error> {
+    pub(super) async fn sleep(&self, pause: Duration) -> Result<(), Error> {
         tokio::select! {
             () = self.stopped.cancelled() => Err(Error::Stopped),
             () = tokio::time::sleep(pause) => Ok(()),

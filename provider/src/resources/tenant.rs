@@ -168,9 +168,9 @@ impl Resource for Tenant {
             saved.set(planned);
             return Ok(());
         }
-        let api = cx.api()?.api()?;
+        let (api, patience, id, seen) = (cx.api()?.api()?, patience(cx), prior.id()?, revision_seen(cx));
         let tenant = api
-            .tenant_update(prior.id()?, &change, revision_seen(cx), &patience(cx))
+            .once_free(&patience, || api.tenant_update(id, &change, seen, &patience))
             .await
             .map_err(|error| diagnose(api, "Cannot change the tenant", error, &attribute_or_key))?;
         cx.private_set(REVISION, tenant.revision.to_string());

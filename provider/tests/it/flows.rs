@@ -148,6 +148,21 @@ async fn a_busy_server_is_obeyed_without_a_word() {
 }
 
 #[tokio::test]
+async fn what_another_operation_holds_is_waited_for() {
+    let refusals = AtomicUsize::new(0);
+    let world = World::misbehaving(move |seen, _| {
+        let held = seen.method == "DELETE" && refusals.fetch_add(1, Ordering::SeqCst) < 1;
+        held.then(|| problem_of(ProblemCode::Busy))
+    })
+    .await;
+    let terraform = Terraform::new(&world.fake.url);
+    terraform.configure(&hook(FIRST, "")).apply().await.ok();
+    world.changes();
+    terraform.configure(TENANT).apply().await.ok();
+    assert_eq!(world.changes(), ["DELETE tenants/ten/connectors/con", "DELETE tenants/ten/connectors/con"]);
+}
+
+#[tokio::test]
 async fn a_slug_that_is_taken_shows_how_to_import_it() {
     let world = World::start().await;
     Terraform::new(&world.fake.url).configure(TENANT).apply().await.ok();
