@@ -1,7 +1,7 @@
 //! What a person is told of an error: what was not done, why, and what to do about it; at the
 //! attribute that is at fault, where there is one.
 
-use integraci_api::operations::{Operation, OperationState};
+use integraci_api::operations::{Operation, OperationKind, OperationState};
 use integraci_api::{FieldProblem, ProblemCode};
 use tfplugin::{Diagnostic, Diagnostics, Path};
 
@@ -90,6 +90,9 @@ fn failed(doing: &str, operation: Operation, locate: Locate<'_>) -> Diagnostics 
              must look at it.",
             operation.id
         ),
+        _ if operation.kind == OperationKind::ConnectorUpdate => {
+            format!("Operation {} failed, and what was in force before still is.", operation.id)
+        }
         _ => format!("Operation {} failed, and nothing of it is left.", operation.id),
     };
     match operation.error {

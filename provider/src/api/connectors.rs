@@ -139,7 +139,7 @@ impl Api {
     ) -> Result<Option<SecretDifference>, Error> {
         let call = Call::new(Method::POST, format!("tenants/{tenant}/connectors/{id}/secret-comparisons"))
             .body(secrets.to_body())
-            .key(&IdempotencyKey::fresh());
+            .repeatable_if(true);
         none_if_not_found(self.fetch(&call, "comparison", patience).await)
     }
 }

@@ -3,7 +3,8 @@
 //! `429`, `503` and a connection that never came about mean that nothing was done: any request may
 //! be sent again. A lost answer means that it may have been done: only a request that is safe to
 //! repeat is sent again. That is one by an idempotent method (RFC 9110, section 9.2.2), a `POST` with
-//! the `Idempotency-Key` it had before, or a `PATCH` that sets values on no condition.
+//! the `Idempotency-Key` it had before, a `PATCH` that sets values on no condition, or a question
+//! that is asked by `POST`.
 
 use std::time::Duration;
 
@@ -23,6 +24,9 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// How often a request is sent in all when nothing answers, or the answer is lost. A restart behind
 /// a load balancer takes under a second; more would only delay the news that the server is down.
 const OUTAGE_TRIES: u32 = 3;
+/// How long a request that makes something is sent again once its answer was lost: a restart or a
+/// failover takes less. Given up, it may have made a thing whose id nobody knows.
+const LOST_MAX: Duration = Duration::from_secs(60);
 /// How often a request is sent in all when the server says that it is busy. Each pause is as long as
 /// the server wants it, so this bounds nothing but a server that never means it.
 const BUSY_TRIES: u32 = 10;
@@ -102,7 +106,7 @@ impl Call {
         self
     }
 
-    /// For a `PATCH` which, sent twice, does what it does sent once.
+    /// For a `PATCH` or `POST` which, sent twice, does what it does sent once.
     pub(super) const fn repeatable_if(mut self, repeatable: bool) -> Self {
         self.repeatable = repeatable;
         self
@@ -110,7 +114,7 @@ impl Call {
 
     fn is_repeatable(&self) -> bool {
         match self.method {
-            Method::POST => self.key.is_some(),
+            Method::POST => self.key.is_some() || self.repeatable,
             Method::PATCH => self.repeatable,
             // What it did the first time would make the condition false the second time.
             _ => self.if_match.is_none(),
@@ -139,6 +143,7 @@ impl Api {
     /// Sends the request, again where that is right, until there is an answer that says something.
     pub(super) async fn send(&self, call: &Call, patience: &Patience) -> Result<Answer, Error> {
         let mut failures = 0;
+        let mut lost_at = None;
         loop {
             self.hold(patience).await?;
             let failure = match self.attempt(call, patience).await {
@@ -149,7 +154,10 @@ impl Api {
                 Err(failure) => failure,
             };
             failures += 1;
-            let Some(pause) = self.pause(call, &failure, failures) else {
+            if failure.again == Again::Unsure && call.key.is_some() {
+                lost_at.get_or_insert_with(Instant::now);
+            }
+            let Some(pause) = self.pause(call, &failure, failures, lost_at) else {
                 return Err(failure.error);
             };
             tracing::debug!(
@@ -247,9 +255,18 @@ impl Api {
     }
 
     /// How long to wait before the next attempt; none when there is to be none.
-    fn pause(&self, call: &Call, failure: &Failure, failures: u32) -> Option<Duration> {
+    fn pause(
+        &self,
+        call: &Call,
+        failure: &Failure,
+        failures: u32,
+        lost_at: Option<Instant>,
+    ) -> Option<Duration> {
         match failure.again {
             Again::Never => None,
+            Again::NotReached | Again::Unsure if lost_at.is_some_and(|at| at.elapsed() < LOST_MAX) => {
+                Some(pause_after(failures))
+            }
             Again::Asked(asked) => {
                 (failures < BUSY_TRIES).then(|| asked.map_or_else(|| pause_after(failures), pause_asked))
             }
@@ -332,12 +349,12 @@ mod tests {
     fn one_call_finds_the_server_down_and_the_others_take_its_word() {
         let (api, call) = (api(), Call::new(Method::GET, "tenants"));
         let down = failure(Again::NotReached);
-        assert!(api.pause(&call, &down, 1).is_some());
-        assert!(api.pause(&call, &down, OUTAGE_TRIES - 1).is_some());
-        assert!(api.pause(&call, &down, OUTAGE_TRIES).is_none());
-        assert!(api.pause(&call, &down, 1).is_none(), "another call pauses as well");
+        assert!(api.pause(&call, &down, 1, None).is_some());
+        assert!(api.pause(&call, &down, OUTAGE_TRIES - 1, None).is_some());
+        assert!(api.pause(&call, &down, OUTAGE_TRIES, None).is_none());
+        assert!(api.pause(&call, &down, 1, None).is_none(), "another call pauses as well");
         api.pace.found_up();
-        assert!(api.pause(&call, &down, 1).is_some());
+        assert!(api.pause(&call, &down, 1, None).is_some());
     }
 
     #[test]
@@ -354,8 +371,17 @@ mod tests {
         ] {
             let mut call = Call::new(method.clone(), "tenants");
             call.key = key;
-            assert_eq!(api.pause(&call, &lost, 1).is_some(), again, "{method}");
-            assert!(api.pause(&call, &lost, OUTAGE_TRIES).is_none(), "{method}");
+            assert_eq!(api.pause(&call, &lost, 1, None).is_some(), again, "{method}");
+            assert!(api.pause(&call, &lost, OUTAGE_TRIES, None).is_none(), "{method}");
+        }
+    }
+
+    #[test]
+    fn a_create_whose_answer_was_lost_is_not_given_up_soon() {
+        let (api, call) = (api(), Call::new(Method::POST, "tenants").key(&IdempotencyKey::fresh()));
+        let now = Some(Instant::now());
+        for again in [Again::Unsure, Again::NotReached] {
+            assert!(api.pause(&call, &failure(again), 3 * OUTAGE_TRIES, now).is_some());
         }
     }
 
@@ -364,7 +390,7 @@ mod tests {
         let (api, call) = (api(), Call::new(Method::PATCH, "tenants"));
         let asked = Duration::from_secs(7);
         let busy = failure(Again::Asked(Some(asked)));
-        assert!(api.pause(&call, &busy, 1).is_some_and(|pause| pause >= asked));
-        assert!(api.pause(&call, &busy, BUSY_TRIES).is_none());
+        assert!(api.pause(&call, &busy, 1, None).is_some_and(|pause| pause >= asked));
+        assert!(api.pause(&call, &busy, BUSY_TRIES, None).is_none());
     }
 }
