@@ -4,6 +4,8 @@ use std::path::Path;
 
 use terraform_provider_integraci::docs;
 
+use crate::terraform::Terraform;
+
 #[test]
 fn the_pages_are_those_of_the_schemas() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -12,6 +14,20 @@ fn the_pages_are_those_of_the_schemas() {
         let there = std::fs::read_to_string(&file).unwrap_or_default();
         assert!(there == page.text, "docs/{} is stale: run `make docs`", page.path.display());
     }
+}
+
+#[tokio::test]
+async fn the_examples_fit_together() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+    let files = [
+        "resources/integraci_tenant/resource.tf",
+        "resources/integraci_connector/resource.tf",
+        "resources/integraci_quota/resource.tf",
+        "data-sources/integraci_tenant/data-source.tf",
+        "data-sources/integraci_tenants/data-source.tf",
+    ];
+    let all = files.map(|file| std::fs::read_to_string(examples.join(file)).unwrap());
+    Terraform::new("").configure(&all.concat()).run(&["validate"]).await.ok();
 }
 
 #[test]
