@@ -59,6 +59,7 @@ impl World<'_> {
                 self.down = Some((n, verb, u32::try_from(self.rng.below(30)).unwrap_or(0), how));
                 self.answer(lands_ms, call, Answer::Failed(failure(how)));
             }
+            _ if verb == Verb::Probe => self.answer(lands_ms, call, Answer::Found(Probe::Unknown)),
             _ => {
                 let how = self.rng.below(4);
                 self.answer(lands_ms, call, Answer::Failed(failure(how)));

@@ -5,8 +5,12 @@
 use integraci_api::operations::{OperationState, StepState};
 
 use super::plan::{Plan, TIMING};
-use crate::saga::definition::Direction;
-use crate::saga::words::{ClaimedRow, Record, StepRow, Verb};
+use crate::saga::definition::{Direction, Probe};
+use crate::saga::error::Class;
+use crate::saga::words::{Answer, ClaimedRow, Record, StepRow, Verb};
+
+/// No step is tried more often than this, however it fails.
+const ATTEMPTS_MAX: u32 = 25;
 
 /// A broken promise, in words.
 pub(super) type Violation = String;
@@ -27,6 +31,8 @@ pub(super) struct Model {
     owned: bool,
     steps: Vec<LoggedStep>,
     in_force: Vec<bool>,
+    /// Whether the last apply's outcome is unknown to the log's holders, and nobody has looked since.
+    in_doubt: Vec<bool>,
     direction: Direction,
     pivot: Option<usize>,
     needs: Vec<Vec<usize>>,
@@ -44,6 +50,7 @@ impl Model {
             owned: plan.held,
             steps: std::iter::once(first).chain((1..plan.steps()).map(|_| later())).collect(),
             in_force: vec![false; plan.steps()],
+            in_doubt: (0..plan.steps()).map(|n| n == 0 && plan.held).collect(),
             direction: plan.shape.direction,
             pivot: plan.shape.pivot,
             needs: plan.shape.needs.clone(),
@@ -114,7 +121,13 @@ impl Model {
             Record::Settled(state) => return self.settle(state).map(|()| true),
             Record::Intent { n, .. } => (n, StepState::Started, 0),
             Record::Done { n, wait_ms } => (n, StepState::Done, wait_ms),
-            Record::Retry { n, wait_ms, .. } => (n, self.steps[n].state, wait_ms),
+            Record::Retry { n, wait_ms, attempts, ref error } => {
+                let one_way = one_way || self.state == OperationState::Undoing;
+                if attempts > ATTEMPTS_MAX || (error.class() == Class::Refused && !one_way) {
+                    return Err(format!("step {n} is tried again after {attempts} tries and {error:?}"));
+                }
+                (n, self.steps[n].state, wait_ms)
+            }
             Record::Failed { n, wait_ms, turn_back, .. } => {
                 if turn_back && one_way {
                     return Err(format!("turned back at step {n}, where there is no way back"));
@@ -182,7 +195,7 @@ impl Model {
     }
 
     /// Whether a holder of this epoch may make this call now.
-    pub(super) fn may_call(&self, epoch: u64, n: usize, verb: Verb) -> Result<(), Violation> {
+    pub(super) fn may_call(&mut self, epoch: u64, n: usize, verb: Verb) -> Result<(), Violation> {
         if self.epoch != epoch {
             return Err(format!("{verb:?} {n} is called by a holder that has lost its lease"));
         }
@@ -196,7 +209,20 @@ impl Model {
         if verb == Verb::Undo && self.only_forward() {
             return Err(format!("step {n} is undone, where there is no way back"));
         }
+        if verb == Verb::Apply && self.in_doubt[n] {
+            return Err(format!("apply {n} is called again before anyone has looked"));
+        }
+        self.in_doubt[n] |= verb == Verb::Apply;
         Ok(())
+    }
+
+    /// A holder heard what came of a call.
+    pub(super) fn heard(&mut self, n: usize, answer: &Answer) {
+        self.in_doubt[n] &= match answer {
+            Answer::Done => false,
+            Answer::Found(found) => *found == Probe::Unknown,
+            Answer::Failed(error) => error.outcome_is_unknown(),
+        };
     }
 
     /// A call takes effect in the far system, whoever sent it and whenever.

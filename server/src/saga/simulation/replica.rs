@@ -79,7 +79,14 @@ impl World<'_> {
             }
             other => other,
         };
+        if let Event::Answered { n, answer } = &event {
+            self.model.heard(*n, answer);
+        }
+        let lost = matches!(event, Event::LeaseLost);
         saga.handle(at, event, &mut self.effects);
+        if lost && !matches!(self.effects[..], [Effect::Over(Ending::Lost)]) {
+            return Err("a holder goes on that was told that its lease is lost".to_owned());
+        }
         self.carry_out(hold)
     }
 
