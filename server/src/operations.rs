@@ -64,6 +64,6 @@ impl Operations {
             Some(tenant) => log::operation_get(&mut self.store.tenant_tx(tenant).await?, id).await?,
             None => log::operation_get(&mut self.store.platform_tx().await?, id).await?,
         };
-        found.ok_or_else(|| Error::not_found())
+        found.ok_or_else(Error::not_found)
     }
 }

@@ -218,7 +218,7 @@ impl Tokens {
         .fetch_optional(tx.conn())
         .await
         .map_err(StoreError::on("revoke a token"))?;
-        found.ok_or_else(|| Error::not_found())?;
+        found.ok_or_else(Error::not_found)?;
         tx.commit().await?;
         Ok(())
     }

@@ -18,7 +18,7 @@ pub(super) async fn read(tx: &mut TenantTx, id: ConnectorId) -> Result<Connector
         .fetch_optional(tx.conn())
         .await
         .map_err(StoreError::on("read a connector"))?;
-    row.ok_or_else(|| Error::not_found())?.into_connector()
+    row.ok_or_else(Error::not_found)?.into_connector()
 }
 
 /// One connector of the tenant, locked, of the revision that the caller expects; and the operation
@@ -33,7 +33,7 @@ pub(super) async fn lock(
         .fetch_optional(tx.conn())
         .await
         .map_err(StoreError::on("lock a connector"))?;
-    let row = row.ok_or_else(|| Error::not_found())?;
+    let row = row.ok_or_else(Error::not_found)?;
     let operation = row.operation();
     let connector = row.into_connector()?;
     if expected.is_some_and(|revision| revision != connector.revision) {

@@ -175,7 +175,7 @@ async fn read(tx: &mut TenantTx) -> Result<Quota, Error> {
             .fetch_optional(tx.conn())
             .await
             .map_err(StoreError::on("read a quota"))?;
-    let (revision, updated_at) = set.ok_or_else(|| Error::not_found())?;
+    let (revision, updated_at) = set.ok_or_else(Error::not_found)?;
     let rows: Vec<Row> =
         sqlx::query_as("SELECT dimension, plan_max, own_max, used FROM quota WHERE tenant_id = $1")
             .bind(tenant.uuid())

@@ -264,7 +264,7 @@ pub(crate) async fn lock(tx: &mut TenantTx, id: TenantId, expected: Option<i64>)
         .fetch_optional(tx.conn())
         .await
         .map_err(StoreError::on("lock a tenant"))?;
-    let tenant = row.ok_or_else(|| Error::not_found())?.into_tenant()?;
+    let tenant = row.ok_or_else(Error::not_found)?.into_tenant()?;
     match expected {
         Some(revision) if revision != tenant.revision => Err(Problem::new(
             ProblemCode::PreconditionFailed,
@@ -319,7 +319,7 @@ pub(crate) async fn running_for(
 /// `not_found`, or the store's.
 pub(crate) async fn read_for(tx: &mut TenantTx) -> Result<Tenant, Error> {
     let id = tx.tenant();
-    read(tx, id).await?.ok_or_else(|| Error::not_found())
+    read(tx, id).await?.ok_or_else(Error::not_found)
 }
 
 async fn running(tx: &mut TenantTx, tenant: TenantId, kind: OperationKind) -> Result<Operation, Error> {
