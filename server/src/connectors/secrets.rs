@@ -1,7 +1,7 @@
 //! Connectors' secrets, in the tenant's own key-value store in OpenBao and nowhere else.
 //!
 //! One connector is one entry, `connectors/<con_…>`, whose versions OpenBao counts; what the store of
-//! the platform keeps is [`reference`] and a version. Every write is a check-and-set, so of two
+//! the platform keeps is [`reference()`] and a version. Every write is a check-and-set, so of two
 //! writers one wins and the other is told. Values leave only through [`ConnectorSecrets::get`], for
 //! the one who presents them to the far side.
 
