@@ -1,7 +1,7 @@
 //! PlanResourceChange: what is planned of a note.
 
 use expect_test::{Expect, expect};
-use tfplugin::Type;
+use tfplugin::{Dynamic, Type};
 
 use crate::plugin::{Plugin, null, path_shown, pb, shown, told, value};
 
@@ -19,12 +19,17 @@ impl Planner {
     }
 
     async fn plan(&mut self, prior: Option<&str>, config: &str) -> String {
+        let config = value(config, &self.ty);
+        self.plan_value(prior, config).await
+    }
+
+    async fn plan_value(&mut self, prior: Option<&str>, config: pb::DynamicValue) -> String {
         let request = pb::plan_resource_change::Request {
             type_name: "notebook_note".to_owned(),
             prior_state: Some(prior.map_or_else(null, |prior| value(prior, &self.ty))),
             // Core's own proposal holds the write-only values; only whether there is one matters.
-            proposed_new_state: Some(value(config, &self.ty)),
-            config: Some(value(config, &self.ty)),
+            proposed_new_state: Some(config.clone()),
+            config: Some(config),
             ..Default::default()
         };
         let answer =
@@ -110,6 +115,23 @@ async fn what_is_unknown_in_the_configuration_is_unknown_in_the_plan() {
         &expect![[r#"{"attachments":[{"name":"<unknown>","number":"<unknown>"}],"id":"<unknown>","labels":{"a":"<unknown>","b":"c"},"readers":[{"email":"<unknown>","role":"reader"}],"revision":1,"shelf":"inbox","title":"<unknown>"}"#]],
     )
     .await;
+}
+
+#[tokio::test]
+async fn what_the_resource_cannot_read_yet_is_planned_without_it() {
+    // An attachment is bare in its list: it cannot be unknown as a whole. The resource, which would
+    // know the revision, is asked when it can read everything.
+    let mut planner = Planner::new().await;
+    let mut config = Dynamic::from_json(br#"{"title":"t"}"#, &planner.ty).expect("a note");
+    if let Dynamic::Object(fields) = &mut config {
+        fields.insert("attachments", Dynamic::List(vec![Dynamic::UNKNOWN]));
+    }
+    let config = config.to_msgpack(&planner.ty).expect("a note");
+    let config = pb::DynamicValue { msgpack: config.into(), ..pb::DynamicValue::default() };
+    expect![[
+        r#"{"attachments":["<unknown>"],"id":"<unknown>","revision":"<unknown>","shelf":"inbox","title":"t"}"#
+    ]]
+    .assert_eq(&planner.plan_value(None, config).await);
 }
 
 #[tokio::test]

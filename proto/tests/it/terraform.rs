@@ -118,6 +118,17 @@ fn what_exists_is_imported_and_there_is_nothing_to_do() {
         assert!(ran.stdout.contains("1 imported, 0 added, 0 changed, 0 destroyed"), "{}", ran.stdout);
         workspace.no_changes();
 
+        // Older ones do not know of identities, and then there is none in the state.
+        if workspace.state()["resources"][0]["instances"][0]["identity"].is_object() {
+            std::fs::remove_file(workspace.path("terraform.tfstate")).expect("the state");
+            let import = format!(
+                "import {{\n  to = notebook_note.own\n  identity = {{\n    id = \"{id}\"\n  }}\n}}\n"
+            );
+            workspace.configure(&format!("{config}\n{import}"));
+            let ran = workspace.apply();
+            assert!(ran.stdout.contains("1 imported, 0 added, 0 changed, 0 destroyed"), "{}", ran.stdout);
+        }
+
         let ran = workspace.run(&["import", "-input=false", "notebook_note.own", "other"]);
         assert!(!ran.success);
     });
