@@ -96,6 +96,11 @@ async fn database(store: &Store) -> Vec<Check> {
     }
     for (what, statement, remedy) in [
         (
+            "operations that nobody takes up",
+            UNTAKEN,
+            "is a replica running, of the build that began them or a newer one?",
+        ),
+        (
             "row-level security",
             UNPROTECTED,
             "run `integraci-server migrate`; if it stays, somebody altered a table by hand",
@@ -126,6 +131,8 @@ const UNPROTECTED: &str = "SELECT relname::text FROM pg_class WHERE relnamespace
     AND relkind IN ('r', 'p') AND NOT (relrowsecurity AND relforcerowsecurity)";
 const ROLES: &str = "SELECT rolname::text FROM pg_roles WHERE rolname IN ('integraci_tenant', 'integraci_platform', 'integraci_owner')
     AND (rolsuper OR rolbypassrls)";
+const UNTAKEN: &str = "SELECT 'op_' || replace(id::text, '-', '') FROM operation
+    WHERE state IN ('running', 'undoing') AND lease_until < now() - interval '5 minutes' ORDER BY id LIMIT 20";
 const STUCK: &str =
     "SELECT 'op_' || replace(id::text, '-', '') FROM operation WHERE state = 'stuck' ORDER BY id LIMIT 20";
 

@@ -1,6 +1,6 @@
 //! The client of the IntegraCI API: typed calls over HTTPS.
 //!
-//! Knows the shapes of `integraci-api` and nothing of Terraform. [`send`] holds the rules that every
+//! Knows the shapes of `integraci-api` and nothing of Terraform. `send` holds the rules that every
 //! call follows (which failures are tried again, how long, how much of an answer is read); the files
 //! named after things hold one call a function. Nothing is connected, and no certificate is loaded,
 //! before the first call: most runs of a provider only hand out its schema.

@@ -32,6 +32,7 @@ use integraci_api::{ConnectorId, OperationId, Page, Problem, ProblemCode, Secret
 use crate::accounts::TenantAuthority;
 use crate::error::Error;
 use crate::idempotency::{Answer, Once};
+use crate::isolation::{ErrorClass, System, SystemError};
 use crate::page::Slice;
 use crate::saga::Fence;
 use crate::saga::log::{self, NewOperation};
@@ -40,7 +41,7 @@ use crate::store::{Store, StoreError, TenantTx};
 use crate::tenants;
 
 pub use sagas::definitions;
-use sagas::{CREATE_STEPS, CreateInput, DELETE_STEPS, DeleteInput, UPDATE_STEPS, UpdateInput};
+use sagas::{Before, CREATE_STEPS, CreateInput, DELETE_STEPS, DeleteInput, UPDATE_STEPS, UpdateInput};
 use secrets::{ConnectorSecrets, SecretError};
 
 /// How long a request may take to put a secret into OpenBao before its operation is taken from it.
@@ -109,7 +110,7 @@ impl Connectors {
         once.record(&mut tx, Some(by.tenant()), &operation).await?;
         tx.commit().await?;
         let put = self.put_secret(&tenant.names, id, 0, &wanted.secrets).await;
-        self.release(by.tenant(), &fence).await?;
+        self.release(by.tenant(), &fence, &put).await?;
         match put {
             Ok(()) => Ok(Answer::first(operation)),
             Err(fault) => Err(secret_fault(&fault)),
@@ -181,10 +182,15 @@ impl Connectors {
         let input = UpdateInput {
             slug: tenant.slug.clone(),
             kind: connector.kind,
-            name: wanted.name.clone().unwrap_or(connector.name),
-            config: wanted.config.clone().unwrap_or(connector.config),
+            name: wanted.name.clone().unwrap_or_else(|| connector.name.clone()),
+            config: wanted.config.clone().unwrap_or_else(|| connector.config.clone()),
             old_version: connector.secret_version,
             new_version: newest.map_or(connector.secret_version, |newest| newest + 1),
+            before: Before {
+                name: connector.name,
+                config: connector.config,
+                secret_set_at: connector.secret_set_at,
+            },
         };
         let new = NewOperation {
             id: operation_id,
@@ -210,7 +216,7 @@ impl Connectors {
                 Err(Problem::new(ProblemCode::PreconditionFailed, detail).at("/secrets").into())
             }
             put => {
-                self.release(by.tenant(), &fence).await?;
+                self.release(by.tenant(), &fence, &put).await?;
                 put.map(|()| operation).map_err(|fault| secret_fault(&fault))
             }
         }
@@ -302,13 +308,31 @@ impl Connectors {
         let write = self.secrets.put(tenant, id, cas, secrets);
         match tokio::time::timeout(HELD_FOR / 2, write).await {
             Ok(done) => done.map(drop),
-            Err(_) => Err(SecretError::Missing { version: cas + 1 }),
+            Err(_) => Err(SecretError::System(SystemError {
+                system: System::OpenBao,
+                operation: "secret_write",
+                class: ErrorClass::Broken,
+                reason: "it did not answer in time",
+                status: None,
+            })),
         }
     }
 
-    async fn release(&self, tenant: TenantId, fence: &Fence) -> Result<(), Error> {
+    /// Lets the operation go. A write that had no clear answer may still land: the saga then waits for
+    /// that before it undoes anything.
+    async fn release(
+        &self,
+        tenant: TenantId,
+        fence: &Fence,
+        put: &Result<(), SecretError>,
+    ) -> Result<(), Error> {
         let mut tx = self.store.tenant_tx(tenant).await?;
-        log::operation_release(&mut tx, fence).await?;
+        match put {
+            Err(SecretError::System(error)) if error.class == ErrorClass::Broken => {
+                log::operation_release_in_doubt(&mut tx, fence).await?;
+            }
+            _ => log::operation_release(&mut tx, fence).await?,
+        }
         Ok(tx.commit().await?)
     }
 

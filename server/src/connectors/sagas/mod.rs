@@ -23,7 +23,7 @@ use crate::store::{Store, StoreError};
 
 pub(super) use create::{CREATE_STEPS, CreateInput};
 pub(super) use delete::{DELETE_STEPS, DeleteInput};
-pub(super) use update::{UPDATE_STEPS, UpdateInput};
+pub(super) use update::{Before, UPDATE_STEPS, UpdateInput};
 
 /// What the steps work with.
 #[derive(Clone)]

@@ -6,10 +6,11 @@ use integraci_api::Slug;
 use integraci_api::tenants::TenantNames;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use time::OffsetDateTime;
 
 use super::{World, secret_lost, target};
 use crate::saga::{Probe, Step, StepCx, StepError};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// The steps of `connector_update`.
 pub(in crate::connectors) const UPDATE_STEPS: &[&str] =
@@ -24,6 +25,16 @@ pub(in crate::connectors) struct UpdateInput {
     pub(in crate::connectors) config: Map<String, Value>,
     pub(in crate::connectors) old_version: i64,
     pub(in crate::connectors) new_version: i64,
+    pub(in crate::connectors) before: Before,
+}
+
+/// What was in force before, beside the secret.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::connectors) struct Before {
+    pub(in crate::connectors) name: String,
+    pub(in crate::connectors) config: Map<String, Value>,
+    #[serde(with = "time::serde::rfc3339::option")]
+    pub(in crate::connectors) secret_set_at: Option<OffsetDateTime>,
 }
 
 /// A change's new secret, stored as the next version beside the one in force. Its undo lets the
@@ -60,20 +71,7 @@ impl Step for NextSecret {
                 .destroy_version(&TenantNames::of(&input.slug), target(cx)?, input.new_version)
                 .await?;
         }
-        let mut tx = self.0.store.platform_tx().await?;
-        cx.fence.hold(&mut tx).await?;
-        sqlx::query(
-            "UPDATE connector SET status = 'active', operation_id = NULL, revision = revision + 1, updated_at = $3
-             WHERE id = $1 AND operation_id = $2",
-        )
-        .bind(target(cx)?.uuid())
-        .bind(cx.operation.uuid())
-        .bind(cx.now)
-        .execute(tx.conn())
-        .await
-        .map_err(StoreError::on("let a connector go"))?;
-        tx.commit().await?;
-        Ok(())
+        let_go(&self.0.store, cx).await
     }
 }
 
@@ -100,26 +98,47 @@ impl Step for PutInForce {
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
         let input = cx.input::<UpdateInput>()?;
-        let mut tx = self.0.store.platform_tx().await?;
-        cx.fence.hold(&mut tx).await?;
-        sqlx::query(
-            "UPDATE connector SET name = $3, config = $4, secret_version = $5,
-               secret_set_at = CASE WHEN $6 THEN $7 ELSE secret_set_at END, last_verified_at = $7, updated_at = $7
-             WHERE id = $1 AND operation_id = $2",
-        )
-        .bind(target(cx)?.uuid())
-        .bind(cx.operation.uuid())
-        .bind(&input.name)
-        .bind(sqlx::types::Json(&input.config))
-        .bind(input.new_version)
-        .bind(input.new_version != input.old_version)
-        .bind(cx.now)
-        .execute(tx.conn())
-        .await
-        .map_err(StoreError::on("put a connector's change in force"))?;
-        tx.commit().await?;
-        Ok(())
+        let secret_set_at =
+            if input.new_version == input.old_version { input.before.secret_set_at } else { Some(cx.now) };
+        put(&self.0.store, cx, &input.name, &input.config, input.new_version, secret_set_at).await
     }
+
+    /// Only ever called where it could not be told whether the change came into force; the old secret is
+    /// still there.
+    async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
+        let UpdateInput { before, old_version, .. } = cx.input::<UpdateInput>()?;
+        put(&self.0.store, cx, &before.name, &before.config, old_version, before.secret_set_at).await
+    }
+}
+
+/// Puts a configuration and a version of the secret in force.
+async fn put(
+    store: &Store,
+    cx: &StepCx,
+    name: &str,
+    config: &Map<String, Value>,
+    secret_version: i64,
+    secret_set_at: Option<OffsetDateTime>,
+) -> Result<(), StepError> {
+    let mut tx = store.platform_tx().await?;
+    cx.fence.hold(&mut tx).await?;
+    sqlx::query(
+        "UPDATE connector SET name = $3, config = $4, secret_version = $5, secret_set_at = $6,
+           last_verified_at = $7, updated_at = $7
+         WHERE id = $1 AND operation_id = $2",
+    )
+    .bind(target(cx)?.uuid())
+    .bind(cx.operation.uuid())
+    .bind(name)
+    .bind(sqlx::types::Json(config))
+    .bind(secret_version)
+    .bind(secret_set_at)
+    .bind(cx.now)
+    .execute(tx.conn())
+    .await
+    .map_err(StoreError::on("put a connector's change in force"))?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// The end of the secret that was in force before, and of the operation's hold on the connector.
@@ -147,18 +166,24 @@ impl Step for DestroyOld {
                 .destroy_version(&TenantNames::of(&input.slug), target(cx)?, input.old_version)
                 .await?;
         }
-        let mut tx = self.0.store.platform_tx().await?;
-        cx.fence.hold(&mut tx).await?;
-        sqlx::query(
-            "UPDATE connector SET status = 'active', operation_id = NULL, revision = revision + 1
-             WHERE id = $1 AND operation_id = $2",
-        )
-        .bind(target(cx)?.uuid())
-        .bind(cx.operation.uuid())
-        .execute(tx.conn())
-        .await
-        .map_err(StoreError::on("let a connector go"))?;
-        tx.commit().await?;
-        Ok(())
+        let_go(&self.0.store, cx).await
     }
+}
+
+/// Ends the operation's hold on the connector.
+async fn let_go(store: &Store, cx: &StepCx) -> Result<(), StepError> {
+    let mut tx = store.platform_tx().await?;
+    cx.fence.hold(&mut tx).await?;
+    sqlx::query(
+        "UPDATE connector SET status = 'active', operation_id = NULL, revision = revision + 1, updated_at = $3
+         WHERE id = $1 AND operation_id = $2",
+    )
+    .bind(target(cx)?.uuid())
+    .bind(cx.operation.uuid())
+    .bind(cx.now)
+    .execute(tx.conn())
+    .await
+    .map_err(StoreError::on("let a connector go"))?;
+    tx.commit().await?;
+    Ok(())
 }
