@@ -246,3 +246,12 @@ async fn an_endpoint_that_is_not_known_yet_does_not_stop_the_plan() {
     terraform.apply().await.ok();
     assert_eq!(terraform.plan().await.code, 0);
 }
+
+#[tokio::test]
+async fn a_proxy_in_the_environment_is_used_and_plain_http_is_warned_of() {
+    let world = World::start().await;
+    let terraform = Terraform::new("http://platform.invalid").through(&world.fake.url);
+    let applied = terraform.configure(TENANT).apply().await.ok();
+    assert!(applied.contains("The connection to IntegraCI is not encrypted"), "{applied}");
+    assert_eq!(world.changes(), ["POST tenants", "PATCH tenants/ten"]);
+}

@@ -10,6 +10,7 @@ use tokio::process::{Child, Command};
 pub(crate) struct Terraform {
     folder: TempDir,
     endpoint: String,
+    proxy: String,
 }
 
 /// How a run ended, and all that it wrote.
@@ -36,7 +37,13 @@ impl Terraform {
             "provider_installation {{\n  dev_overrides {{\n    \"integraci/integraci\" = {plugin:?}\n  }}\n}}\n"
         );
         std::fs::write(folder.path().join("rc"), rc).unwrap();
-        Self { folder, endpoint: endpoint.to_owned() }
+        Self { folder, endpoint: endpoint.to_owned(), proxy: String::new() }
+    }
+
+    /// The same behind a proxy.
+    pub(crate) fn through(mut self, proxy: &str) -> Self {
+        proxy.clone_into(&mut self.proxy);
+        self
     }
 
     pub(crate) fn configure(&self, configuration: &str) -> &Self {
@@ -75,6 +82,7 @@ impl Terraform {
             .env("CHECKPOINT_DISABLE", "1")
             .env("INTEGRACI_ENDPOINT", &self.endpoint)
             .env("INTEGRACI_TOKEN", "ici_test")
+            .env("HTTP_PROXY", &self.proxy)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
