@@ -34,8 +34,8 @@ use crate::error::Error;
 use crate::idempotency::{Answer, Once};
 use crate::isolation::{ErrorClass, System, SystemError};
 use crate::page::Slice;
-use crate::saga::Fence;
 use crate::saga::log::{self, NewOperation};
+use crate::saga::{Fence, Point, crash_point};
 use crate::source::Source;
 use crate::store::{Store, StoreError, TenantTx};
 use crate::tenants;
@@ -109,7 +109,7 @@ impl Connectors {
         let (operation, fence) = log::operation_insert_held(&mut tx, &new, &self.replica, HELD_FOR).await?;
         once.record(&mut tx, Some(by.tenant()), &operation).await?;
         tx.commit().await?;
-        let put = self.put_secret(&tenant.names, id, 0, &wanted.secrets).await;
+        let put = self.put_secret(new.kind, &tenant.names, id, 0, &wanted.secrets).await;
         self.release(by.tenant(), &fence, &put).await?;
         match put {
             Ok(()) => Ok(Answer::first(operation)),
@@ -207,7 +207,7 @@ impl Connectors {
         };
         let (operation, fence) = log::operation_insert_held(&mut tx, &new, &self.replica, HELD_FOR).await?;
         tx.commit().await?;
-        match self.put_secret(&tenant.names, id, newest, secrets).await {
+        match self.put_secret(new.kind, &tenant.names, id, newest, secrets).await {
             Err(SecretError::Conflict { .. }) => {
                 // Somebody wrote into OpenBao by hand at this very moment. Nothing of ours is there,
                 // so the operation is taken back rather than left to find a secret that is not its own.
@@ -296,8 +296,10 @@ impl Connectors {
         Ok(SecretDifference { differs: !same, secret_version: connector.secret_version })
     }
 
+    /// The effect of both sagas' first step, brought about by the request, which alone has the secret.
     async fn put_secret(
         &self,
+        saga: OperationKind,
         tenant: &TenantNames,
         id: ConnectorId,
         cas: i64,
@@ -306,7 +308,10 @@ impl Connectors {
         // The operation is ours for HELD_FOR: a write that is still under way then is given up, so
         // that it does not land after the saga has looked and decided.
         let write = self.secrets.put(tenant, id, cas, secrets);
-        match tokio::time::timeout(HELD_FOR / 2, write).await {
+        crash_point(saga, CREATE_STEPS[0], false, Point::Before);
+        let written = tokio::time::timeout(HELD_FOR / 2, write).await;
+        crash_point(saga, CREATE_STEPS[0], false, Point::After);
+        match written {
             Ok(done) => done.map(drop),
             Err(_) => Err(SecretError::System(SystemError {
                 system: System::OpenBao,

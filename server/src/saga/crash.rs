@@ -8,7 +8,7 @@ use integraci_api::operations::OperationKind;
 
 /// Where in a step's course. Each has its like on the way back, with `undo_` before its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Point {
+pub(crate) enum Point {
     /// Before the intent is written.
     BeforeIntent,
     /// After that, before the outside call.
@@ -21,7 +21,7 @@ pub(super) enum Point {
 
 /// Dies here if the environment says so.
 #[cfg(feature = "crash-points")]
-pub(super) fn crash_point(kind: OperationKind, step: &str, undo: bool, point: Point) {
+pub(crate) fn crash_point(kind: OperationKind, step: &str, undo: bool, point: Point) {
     let Ok(wanted) = std::env::var("INTEGRACI_CRASH_AT") else { return };
     let point = match point {
         Point::BeforeIntent => "before_intent",
@@ -40,4 +40,4 @@ pub(super) fn crash_point(kind: OperationKind, step: &str, undo: bool, point: Po
 
 /// Nothing, in a build without crash points.
 #[cfg(not(feature = "crash-points"))]
-pub(super) const fn crash_point(_kind: OperationKind, _step: &str, _undo: bool, _point: Point) {}
+pub(crate) const fn crash_point(_kind: OperationKind, _step: &str, _undo: bool, _point: Point) {}

@@ -21,6 +21,7 @@ mod simulation;
 mod systems;
 mod words;
 
+pub(crate) use crash::{Point, crash_point};
 pub use definition::{Definition, DefinitionError, Definitions, Direction, Probe, Step, StepCx};
 pub use error::{Class, StepError};
 pub use log::Fence;
