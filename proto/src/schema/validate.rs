@@ -92,9 +92,10 @@ impl Walk<'_> {
         }
         for check in &own.validators {
             if let Err(reason) = check(value.untyped()) {
-                self.say(
-                    Diagnostic::error(format!("Invalid value for `{}`", own.name)).detail(sentence(&reason)),
-                );
+                // The whole way to it: core points at the line of an attribute of the resource itself,
+                // and for one that is nested at the first line of the resource.
+                let place = if self.in_set { own.name.to_string() } else { self.path.to_string() };
+                self.say(Diagnostic::error(format!("Invalid value for `{place}`")).detail(sentence(&reason)));
             }
         }
         if let Shape::Nested(_, inner) = &own.shape {

@@ -34,9 +34,9 @@ async fn what_is_wrong_is_said_where_it_is() {
     expect![[r#"
         error at shelf: Invalid value for `shelf`: Use lower-case letters and dashes.
         error at title: Invalid value for `title`: It must not be empty.
-        error at reminder.repeat: Invalid value for `repeat`: Use `once`, `daily` or `yearly`.
+        error at reminder.repeat: Invalid value for `reminder.repeat`: Use `once`, `daily` or `yearly`.
         error at attachments[1].number: Read-only attribute: `number` is set by the provider. Remove it from the configuration.
-        error at timeouts.create: Invalid value for `create`: This is not a duration; write it as `90s`, `30m` or `1h30m`."#]]
+        error at timeouts.create: Invalid value for `timeouts.create`: This is not a duration; write it as `90s`, `30m` or `1h30m`."#]]
     .assert_eq(&check(wrong, false).await);
 }
 
