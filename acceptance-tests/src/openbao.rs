@@ -1,0 +1,149 @@
+//! OpenBao as its operator sees it: to look, with the root token, at what the control plane left there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result, ensure};
+use reqwest::{Client, Method, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+
+use crate::runtime::block_on;
+
+/// OpenBao, below one namespace.
+#[derive(Clone)]
+pub struct OpenBao {
+    http: Client,
+    addr: String,
+    token: SecretString,
+    namespace: String,
+}
+
+impl OpenBao {
+    /// OpenBao at an address, below its root namespace.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be built.
+    pub fn new(addr: &str, token: &SecretString) -> Result<Self> {
+        let http = Client::builder().no_proxy().build()?;
+        Ok(Self { http, addr: addr.to_owned(), token: token.clone(), namespace: String::new() })
+    }
+
+    /// The same below a namespace of this one.
+    #[must_use]
+    pub fn below(&self, namespace: &str) -> Self {
+        let namespace = format!("{}{}/", self.namespace, namespace.trim_matches('/'));
+        Self { namespace, ..self.clone() }
+    }
+
+    /// Makes a namespace.
+    ///
+    /// # Errors
+    /// When OpenBao refuses.
+    pub fn namespace_create(&self, name: &str) -> Result<()> {
+        let (status, body) = self.call("POST", &format!("sys/namespaces/{name}"), &json!({}))?;
+        ensure!(status.is_success(), "making the namespace {name}: {status} {body}");
+        Ok(())
+    }
+
+    /// The namespaces right below.
+    ///
+    /// # Errors
+    /// When OpenBao refuses.
+    pub fn namespaces(&self) -> Result<Vec<String>> {
+        self.names("sys/namespaces")
+    }
+
+    /// Every secret below that can be read, each version of it, by path: mounts of kv v2 in this
+    /// namespace and in those below it.
+    ///
+    /// # Errors
+    /// When OpenBao refuses.
+    pub fn secrets(&self) -> Result<BTreeMap<String, Value>> {
+        let mut found = BTreeMap::new();
+        for mount in self.kv_mounts()? {
+            self.secrets_under(&mount, "", &mut found)?;
+        }
+        for namespace in self.namespaces()? {
+            found.extend(self.below(&namespace).secrets()?);
+        }
+        Ok(found)
+    }
+
+    /// Every text in every secret below.
+    ///
+    /// # Errors
+    /// When OpenBao refuses.
+    pub fn secret_texts(&self) -> Result<BTreeSet<String>> {
+        let mut texts = BTreeSet::new();
+        self.secrets()?.values().for_each(|secret| texts_of(secret, &mut texts));
+        Ok(texts)
+    }
+
+    fn kv_mounts(&self) -> Result<Vec<String>> {
+        let (status, body) = self.call("GET", "sys/mounts", &Value::Null)?;
+        ensure!(status.is_success(), "listing the mounts of `{}`: {status}", self.namespace);
+        let mounts = body["data"].as_object().context("mounts are an object")?;
+        Ok(mounts.iter().filter(|(_, mount)| mount["type"] == "kv").map(|(name, _)| name.clone()).collect())
+    }
+
+    fn secrets_under(&self, mount: &str, folder: &str, found: &mut BTreeMap<String, Value>) -> Result<()> {
+        for name in self.names(&format!("{mount}metadata/{folder}"))? {
+            let path = format!("{folder}{name}");
+            if name.ends_with('/') {
+                self.secrets_under(mount, &path, found)?;
+                continue;
+            }
+            let (status, body) = self.call("GET", &format!("{mount}metadata/{path}"), &Value::Null)?;
+            ensure!(status.is_success(), "reading the versions of {path} in `{}`: {status}", self.namespace);
+            for version in body["data"]["versions"].as_object().into_iter().flat_map(|it| it.keys()) {
+                // A version that was deleted or destroyed answers 404.
+                let data = format!("{mount}data/{path}?version={version}");
+                let (status, body) = self.call("GET", &data, &Value::Null)?;
+                if status.is_success() {
+                    let place = format!("{}{mount}{path}#{version}", self.namespace);
+                    found.insert(place, body["data"]["data"].clone());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The names in a folder; none when it is not there.
+    fn names(&self, path: &str) -> Result<Vec<String>> {
+        let (status, body) = self.call("LIST", path, &Value::Null)?;
+        if status == StatusCode::NOT_FOUND {
+            return Ok(Vec::new());
+        }
+        ensure!(status.is_success(), "listing {path} in `{}`: {status}", self.namespace);
+        let keys = body["data"]["keys"].as_array().context("a list has keys")?;
+        Ok(keys.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect())
+    }
+
+    fn call(&self, method: &str, path: &str, body: &Value) -> Result<(StatusCode, Value)> {
+        let method = Method::from_bytes(method.as_bytes())?;
+        let mut request = self
+            .http
+            .request(method, format!("{}/v1/{path}", self.addr))
+            .header("x-vault-token", self.token.expose_secret());
+        if !self.namespace.is_empty() {
+            request = request.header("x-vault-namespace", &self.namespace);
+        }
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        block_on(async {
+            let answer = request.send().await?;
+            let status = answer.status();
+            Ok((status, answer.json().await.unwrap_or(Value::Null)))
+        })
+    }
+}
+
+fn texts_of(value: &Value, texts: &mut BTreeSet<String>) {
+    match value {
+        Value::String(text) => drop(texts.insert(text.clone())),
+        Value::Array(items) => items.iter().for_each(|item| texts_of(item, texts)),
+        Value::Object(members) => members.values().for_each(|member| texts_of(member, texts)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}

@@ -1,0 +1,249 @@
+//! A control plane of its own: a database, a place in OpenBao, a configuration and a first token.
+//! Servers are started on it and stopped, killed or misconfigured without touching any other.
+
+use std::fs;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use local_platform::Endpoints;
+use secrecy::ExposeSecret as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _};
+
+use crate::api::Api;
+use crate::openbao::OpenBao;
+use crate::process::{self, Background, guarded};
+use crate::runtime::block_on;
+use crate::{binaries, scratch};
+
+/// Passwords of the two roles. Roles belong to the whole Postgres, so all worlds on one share them,
+/// with the server's own tests.
+const ROLE_PASSWORD: &str = "of-tests";
+/// A server that has not said where it listens by then will not.
+const START_DEADLINE: Duration = Duration::from_secs(60);
+
+/// A control plane of its own.
+pub struct World {
+    dir: PathBuf,
+    database_url: String,
+    openbao: OpenBao,
+    token: String,
+}
+
+/// A running server.
+pub struct Server {
+    process: Background,
+    endpoint: String,
+    token: String,
+}
+
+impl World {
+    /// A new one on the platform that this process was started under.
+    ///
+    /// # Errors
+    /// When there is no platform, or the server's own set-up fails.
+    pub fn new(name: &str) -> Result<Self> {
+        Self::on(&Endpoints::from_env()?, name)
+    }
+
+    /// A new one on a platform.
+    ///
+    /// # Errors
+    /// When the server's own set-up fails.
+    pub fn on(platform: &Endpoints, name: &str) -> Result<Self> {
+        let unique = format!("{}_{}", name.replace('-', "_"), hex::encode(rand::random::<[u8; 4]>()));
+        let superuser: PgConnectOptions = platform.postgres()?.superuser_url.expose_secret().parse()?;
+        block_on(async {
+            let mut admin = superuser.clone().connect().await?;
+            sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {unique}"))).execute(&mut admin).await
+        })
+        .context("making a database")?;
+
+        let root = OpenBao::new(&platform.openbao()?.addr, &platform.openbao()?.root_token)?;
+        root.namespace_create(&unique)?;
+
+        let mut world = Self {
+            dir: scratch::dir(name)?,
+            database_url: superuser.database(&unique).to_url_lossy().to_string(),
+            openbao: root.below(&unique),
+            token: String::new(),
+        };
+        world.configure(platform, &unique)?;
+        world.command_run(&["migrate"])?;
+        world.token = world.token_create(&["--name", "acceptance"])?;
+        Ok(world)
+    }
+
+    /// The one that all scenarios share which leave their server alone, with its server.
+    ///
+    /// # Errors
+    /// When it could not be made.
+    pub fn shared() -> Result<(&'static Self, &'static Server)> {
+        static SHARED: OnceLock<Result<(World, Server), String>> = OnceLock::new();
+        let shared = SHARED.get_or_init(|| {
+            let make = || {
+                let world = Self::new("shared")?;
+                let server = world.serve()?;
+                Ok::<_, anyhow::Error>((world, server))
+            };
+            make().map_err(|error| format!("{error:#}"))
+        });
+        let (world, server) =
+            shared.as_ref().map_err(|error| anyhow::anyhow!("the shared world: {error}"))?;
+        Ok((world, server))
+    }
+
+    /// Starts a server.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub fn serve(&self) -> Result<Server> {
+        self.serve_with(&[])
+    }
+
+    /// Starts a server with more in its environment.
+    ///
+    /// # Errors
+    /// When it does not get ready.
+    pub fn serve_with(&self, env: &[(&str, &str)]) -> Result<Server> {
+        let mut command = self.command(&["serve"])?;
+        command.envs(env.iter().copied());
+        let mut process = Background::start(command, "server", &scratch_below(&self.dir)?)?;
+        let endpoint = process.line_with("listening on ", START_DEADLINE)?;
+        Ok(Server { process, endpoint, token: self.token.clone() })
+    }
+
+    /// Makes a token with the server's own command, and gives its value.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub fn token_create(&self, args: &[&str]) -> Result<String> {
+        let value = self.command_run(&[&["token", "create"], args].concat())?;
+        ensure!(value.starts_with("ici_"), "the token command printed something else than a token");
+        Ok(value)
+    }
+
+    /// The first token: it may do all.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Its place in OpenBao.
+    #[must_use]
+    pub const fn openbao(&self) -> &OpenBao {
+        &self.openbao
+    }
+
+    /// Where its servers' files are: configuration and logs.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// A connection of Postgres' superuser to its database, to look at what is there.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub fn database(&self) -> Result<PgConnection> {
+        let options: PgConnectOptions = self.database_url.parse()?;
+        Ok(block_on(options.connect())?)
+    }
+
+    /// How many rows a condition finds in a table.
+    ///
+    /// # Errors
+    /// When the statement fails.
+    pub fn count(&self, table_and_condition: &str) -> Result<i64> {
+        let mut connection = self.database()?;
+        let statement = AssertSqlSafe(format!("SELECT count(*) FROM {table_and_condition}"));
+        Ok(block_on(sqlx::query_scalar(statement).fetch_one(&mut connection))?)
+    }
+
+    fn configure(&self, platform: &Endpoints, unique: &str) -> Result<()> {
+        let role_url = |role: &str| -> Result<String> {
+            let options: PgConnectOptions = self.database_url.parse()?;
+            Ok(options.username(role).password(ROLE_PASSWORD).to_url_lossy().to_string())
+        };
+        let openbao = platform.openbao()?;
+        let text = format!(
+            r#"listen = "127.0.0.1:0"
+
+[database]
+admin_url = "{admin}"
+tenant_url = "{tenant}"
+platform_url = "{platform}"
+
+[openbao]
+address = "{address}"
+token = "{token}"
+namespace = "{unique}"
+
+[outbound]
+allow = ["127.0.0.0/8"]
+allow_http = true
+"#,
+            admin = self.database_url,
+            tenant = role_url("integraci_tenant")?,
+            platform = role_url("integraci_platform")?,
+            address = openbao.addr,
+            token = openbao.root_token.expose_secret(),
+        );
+        let mut file = fs::File::options().create_new(true).write(true).mode(0o600).open(self.config())?;
+        std::io::Write::write_all(&mut file, text.as_bytes())?;
+        Ok(())
+    }
+
+    fn config(&self) -> PathBuf {
+        self.dir.join("server.toml")
+    }
+
+    fn command(&self, verb: &[&str]) -> Result<std::process::Command> {
+        let mut command = guarded(&binaries::server()?);
+        command.args(verb).arg("--config").arg(self.config()).current_dir(&self.dir);
+        Ok(command)
+    }
+
+    fn command_run(&self, verb: &[&str]) -> Result<String> {
+        let done = process::run(self.command(verb)?, "integraci-server", START_DEADLINE)?;
+        ensure!(done.status.success(), "integraci-server {}: {}\n{}", verb[0], done.status, done.stderr);
+        Ok(done.stdout.trim().to_owned())
+    }
+}
+
+impl Server {
+    /// Where it listens: `http://127.0.0.1:PORT`.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// A client with the first token.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be built.
+    pub fn api(&self) -> Result<Api> {
+        Api::new(&self.endpoint, Some(&self.token))
+    }
+
+    /// Its process.
+    pub const fn process(&mut self) -> &mut Background {
+        &mut self.process
+    }
+}
+
+/// A directory for one server's logs, so that the next one does not write over them.
+fn scratch_below(dir: &Path) -> Result<PathBuf> {
+    for n in 0.. {
+        let place = dir.join(format!("serve-{n}"));
+        match fs::create_dir(&place) {
+            Ok(()) => return Ok(place),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error).context("making a directory for the server's logs"),
+        }
+    }
+    unreachable!("there are fewer servers than numbers")
+}
