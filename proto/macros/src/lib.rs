@@ -1,6 +1,6 @@
 //! `#[derive(Schema)]` for the crate `tfplugin`, which documents and re-exports it.
 //!
-//! [`input`] reads the struct and finds every fault that can be found in it, [`expand`] writes the
+//! `input` reads the struct and finds every fault that can be found in it, `expand` writes the
 //! implementations.
 
 mod expand;

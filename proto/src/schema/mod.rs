@@ -1,7 +1,7 @@
 //! What is described to core of a resource, a data source or the provider itself.
 //!
 //! `#[derive(Schema)]` makes an [`ObjectSchema`] out of a struct. Made by hand, as for an
-//! [`AttributeSet`](crate::AttributeSet) whose attributes come from a catalogue, it is built from
+//! [`AttributeSet`] whose attributes come from a catalogue, it is built from
 //! [`AttributeSchema`]s. Facts about flags and types: plugin protocol 6.10.
 
 pub(crate) mod faults;

@@ -47,7 +47,8 @@ pub(super) async fn run<Api: Send + Sync + 'static>(
     };
     end_on_signals(asked.is_none(), &ended)?;
     if asked.is_some() {
-        tokio::spawn(end_with_parent(ended.clone()));
+        // Asked for before core can know of us, and so before it can be gone.
+        tokio::spawn(end_with_parent(std::os::unix::process::parent_id(), ended.clone()));
     }
 
     let incoming = connections(listener, identity.map(|own| own.acceptor));
@@ -103,8 +104,7 @@ fn end_on_signals(by_person: bool, ended: &CancellationToken) -> Result<(), Serv
 }
 
 /// Ends the process if core has gone without a word.
-async fn end_with_parent(ended: CancellationToken) {
-    let parent = std::os::unix::process::parent_id();
+async fn end_with_parent(parent: u32, ended: CancellationToken) {
     while std::os::unix::process::parent_id() == parent {
         tokio::time::sleep(PARENT_POLL).await;
     }

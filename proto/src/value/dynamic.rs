@@ -124,7 +124,7 @@ impl Dynamic {
     /// empty list, is [`Type::Dynamic`].
     ///
     /// # Errors
-    /// [`Problem::MixedElements`] if a list, set or map has elements with no type in common.
+    /// [`Problem::MixedElements`](super::Problem::MixedElements) if a list, set or map has elements with no type in common.
     pub fn implied_type(&self) -> Result<Type, ValueError> {
         super::types::implied(self)
     }

@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 use expect_test::expect;
 
 use crate::generated::{health, plugin};
-use crate::plugin::{COOKIE, CoreIdentity, Plugin, Process, connect, connect_plain, example, pb, told};
+use crate::plugin::{
+    COOKIE, CoreIdentity, PATIENCE, Plugin, Process, connect, connect_plain, example, pb, told,
+};
 
 #[tokio::test]
 async fn core_is_served_over_mutual_tls_and_can_end_it() {
@@ -90,6 +92,32 @@ async fn a_signal_that_a_person_sends_to_all_does_not_end_it() {
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).expect("a signal");
     assert!(plugin.process.ended().await.success());
     assert!(!plugin.process.socket().exists());
+}
+
+#[tokio::test]
+async fn a_provider_does_not_outlive_a_core_that_is_killed() {
+    use std::io::{BufRead as _, BufReader};
+    // A shell in the place of core: killed, it can tell nobody.
+    let mut core = Command::new("sh")
+        .args(["-c", r#""$0" & wait"#])
+        .arg(example("notebook"))
+        .env("TF_PLUGIN_MAGIC_COOKIE", COOKIE)
+        .env("PLUGIN_PROTOCOL_VERSIONS", "6")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a shell");
+    let mut line = String::new();
+    BufReader::new(core.stdout.take().expect("a pipe")).read_line(&mut line).expect("the line");
+    let socket = std::path::PathBuf::from(line.split('|').nth(3).expect("a path"));
+    assert!(socket.exists());
+    core.kill().expect("a shell");
+    core.wait().expect("a shell");
+    let deadline = std::time::Instant::now() + PATIENCE;
+    while socket.exists() {
+        assert!(std::time::Instant::now() < deadline, "the provider is still there");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]
