@@ -27,7 +27,7 @@ test: systems ## Runs every test, against the real systems
 	$(PLATFORM) with postgres openbao -- cargo test --workspace $(FEATURES)
 
 canary: build ## Applies unique secrets and looks for them everywhere but in OpenBao
-	$(PLATFORM) with postgres openbao -- cargo test -q -p acceptance-tests --test canary
+	@cargo test -q -p acceptance-tests --test canary
 
 lint: ## Formatting, clippy with every warning an error, and the generated files
 	cargo fmt --all --check

@@ -14,6 +14,7 @@ pub mod binaries;
 pub mod cli;
 pub mod fakes;
 pub mod far;
+pub mod leaks;
 pub mod openbao;
 pub mod process;
 pub mod runtime;
