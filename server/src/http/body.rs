@@ -129,7 +129,8 @@ mod tests {
             (r#"{"slug":"a","name":"b","plan":"c"}"#, "/owner_email", "this field is required"),
             (r#"{"slug":"a","slug":"b"}"#, "/slug", "this field is there twice"),
             (r#"{"labels":{"a/b":1}}"#, "/labels/a~1b", "expected a string"),
-            (r"[]", "", "expected struct TenantCreate with 6 elements"),
+            (r"[]", "", "expected a JSON object"),
+            (r#" ["acme", "Acme", "team", "it@acme.example"]"#, "", "expected a JSON object"),
         ] {
             let problem = refusal::<TenantCreate>(body);
             assert_eq!(problem.code, ProblemCode::InvalidRequest, "{body}");
