@@ -19,8 +19,10 @@ use deeds::{Deed, Scene};
 
 /// How many worlds a test works on side by side: nearly all of a case is waiting for a lease to end.
 const LANES: usize = 4;
-/// The shortest that the server allows.
-pub(super) const SHORT_LEASE: (&str, &str) = ("INTEGRACI_SERVER__OPERATIONS__LEASE_S", "2");
+/// A dead server's operations are taken up within seconds: few, for there are some hundred deaths, and
+/// enough for a machine that runs other tests as well.
+const TAKEN_UP_SOON: [(&str, &str); 2] =
+    [("INTEGRACI_SERVER__OPERATIONS__LEASE_S", "2"), ("INTEGRACI_SERVER__OPERATIONS__LATE_S", "1")];
 /// A server that comes to its crash point does so within this.
 const DEATH_DEADLINE: Duration = Duration::from_secs(30);
 /// A request holds its operation for half a minute while it stores a secret, and only then is it
@@ -136,14 +138,14 @@ fn cases(deed: Deed, world: &World) -> Result<Vec<String>> {
 /// it. Whether the first one did die.
 fn survives(deed: Deed, world: &World, at: &str) -> Result<bool> {
     let crash = format!("{}/{at}", deed.kind());
-    let mut dying = world.serve_with(&[SHORT_LEASE, ("INTEGRACI_CRASH_AT", &crash)])?;
+    let mut dying = serve_dying(world, &crash)?;
     let scene = Scene::set(deed, &dying.api()?)?;
     let key = new_key();
     let asked = scene.ask(&dying.api()?, &key).ok();
     let died = dies(&mut dying, asked.as_ref())?;
     drop(dying);
 
-    let server = world.serve_with(&[SHORT_LEASE])?;
+    let server = world.serve_with(&TAKEN_UP_SOON)?;
     let api = server.api()?;
     let operation = match asked {
         Some(answer) => api.settled(&answer)?,
@@ -157,6 +159,11 @@ fn survives(deed: Deed, world: &World, at: &str) -> Result<bool> {
     scene.check(world, &api, &operation)?;
     scene.do_for_good(world, &api, &operation)?;
     Ok(died)
+}
+
+/// A server that dies at a point.
+fn serve_dying(world: &World, at: &str) -> Result<Server> {
+    world.serve_with(&[TAKEN_UP_SOON[0], TAKEN_UP_SOON[1], ("INTEGRACI_CRASH_AT", at)])
 }
 
 /// Whether the server dies; if it does not come to that point, the operation settles instead.

@@ -6,7 +6,7 @@ use acceptance_tests::far::webhook;
 use acceptance_tests::{Cli, Workdir, World, for_each_cli, new_slug};
 use anyhow::Result;
 
-use super::SHORT_LEASE;
+use super::{TAKEN_UP_SOON, serve_dying};
 use crate::support::{tenant_hcl, webhook_hcl};
 
 for_each_cli!(an_apply_goes_on_when_its_server_comes_back, the_same_apply_succeeds_after_one_that_gave_up,);
@@ -22,7 +22,7 @@ fn config(work: &mut Workdir, timeouts: &str) -> Result<String> {
 fn an_apply_goes_on_when_its_server_comes_back(cli: Cli) -> Result<()> {
     for at in ["tenant_create/openbao_place/after", "connector_create/verified/after"] {
         let world = World::new("comeback")?;
-        let mut dying = world.serve_with(&[SHORT_LEASE, ("INTEGRACI_CRASH_AT", at)])?;
+        let mut dying = serve_dying(&world, at)?;
         let mut work = Workdir::new(cli, dying.endpoint(), world.token())?;
         let config = config(&mut work, "")?;
         work.write("main.tf", &config)?;
@@ -31,8 +31,9 @@ fn an_apply_goes_on_when_its_server_comes_back(cli: Cli) -> Result<()> {
         let applied = thread::scope(|scope| {
             let applying = scope.spawn(|| work.apply());
             let died = dying.process().end_awaited(std::time::Duration::from_secs(60));
-            let back =
-                died.and_then(|_| world.serve_with(&[SHORT_LEASE, ("INTEGRACI_SERVER__LISTEN", &listen)]));
+            let back = died.and_then(|_| {
+                world.serve_with(&[TAKEN_UP_SOON[0], TAKEN_UP_SOON[1], ("INTEGRACI_SERVER__LISTEN", &listen)])
+            });
             (applying.join(), back)
         });
         let (applied, back) = applied;
@@ -46,7 +47,7 @@ fn an_apply_goes_on_when_its_server_comes_back(cli: Cli) -> Result<()> {
 fn the_same_apply_succeeds_after_one_that_gave_up(cli: Cli) -> Result<()> {
     for at in ["tenant_create/openbao_place/before", "connector_create/connector_activate/before"] {
         let world = World::new("gave-up")?;
-        let dying = world.serve_with(&[SHORT_LEASE, ("INTEGRACI_CRASH_AT", at)])?;
+        let dying = serve_dying(&world, at)?;
         let mut work = Workdir::new(cli, dying.endpoint(), world.token())?;
         let impatient = config(&mut work, "timeouts = { create = \"6s\" }")?;
         work.write("main.tf", &impatient)?;
@@ -54,7 +55,7 @@ fn the_same_apply_succeeds_after_one_that_gave_up(cli: Cli) -> Result<()> {
         assert_eq!(errors.len(), 1, "{errors:#?}");
         drop(dying);
 
-        let server = world.serve_with(&[SHORT_LEASE])?;
+        let server = world.serve_with(&TAKEN_UP_SOON)?;
         work.set_env("INTEGRACI_ENDPOINT", server.endpoint());
         work.write("main.tf", &impatient.replace("\"6s\"", "\"2m\""))?;
         work.apply()?;
