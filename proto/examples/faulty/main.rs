@@ -36,6 +36,9 @@ struct Thing {
     /// A name, which can be changed.
     #[attribute(optional)]
     name: Value<String>,
+    /// When it was changed.
+    #[attribute(computed)]
+    stamp: Value<String>,
 }
 
 impl Thing {
@@ -63,14 +66,25 @@ impl Resource for Thing {
 
     async fn plan(_cx: &Cx<()>, plan: &mut tfplugin::Plan<Self>) -> Result<(), Diagnostics> {
         plan.config.panic_if("panic in plan");
+        if plan.config.fails("force update") {
+            plan.force_update();
+        }
+        if plan.config.fails("force replacement") && !plan.is_create() {
+            plan.planned.stamp = Value::Unknown;
+            plan.replace("stamp");
+        }
         Ok(())
     }
 
     async fn create(cx: &Cx<()>, plan: Planned<Self>, saved: &mut Saved<Self>) -> Result<(), Diagnostics> {
         plan.panic_if("panic in create");
         let fault = plan.fault.as_deref().unwrap_or_default().to_owned();
-        let created =
-            || Self { id: Value::known("thing-1"), fault: plan.fault.clone(), name: plan.name.clone() };
+        let created = || Self {
+            id: Value::known("thing-1"),
+            fault: plan.fault.clone(),
+            name: plan.name.clone(),
+            stamp: Value::Null,
+        };
         match &*fault {
             "save and panic" => {
                 saved.set(created());

@@ -22,7 +22,7 @@ pub(super) type Answers<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send
 /// How many answers may lie ready before core has taken them.
 const AHEAD: usize = 16;
 
-/// What core waits for while it gives no limit: it always gives one, and 100 unless told.
+/// For a limit of 0, which core does not send: it asks for 100 unless the user says otherwise.
 const NO_LIMIT: u64 = u64::MAX;
 
 pub(super) fn list<Api: Send + Sync + 'static>(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tfplugin::Type;
 
-use crate::plugin::{PATIENCE, Plugin, json, null, pb, shown, told, value};
+use crate::plugin::{PATIENCE, Plugin, json, null, path_shown, pb, shown, told, value};
 
 struct Faulty {
     plugin: Plugin,
@@ -110,6 +110,35 @@ async fn a_panic_is_an_error_and_the_provider_goes_on() {
     faulty.plugin.shutdown().await;
     assert!(faulty.plugin.process.ended().await.success());
     assert_eq!(faulty.plugin.process.stderr(), "", "not a word on stderr unless TF_LOG asks");
+}
+
+#[tokio::test]
+async fn a_resource_can_force_what_no_attribute_shows() {
+    let mut faulty = Faulty::new(&[]).await;
+    let mut plan = async |fault: &str| {
+        let own = |more: &str| value(&format!(r#"{{"fault":"{fault}","name":"n"{more}}}"#), &faulty.ty);
+        let request = pb::plan_resource_change::Request {
+            type_name: "faulty_thing".to_owned(),
+            prior_state: Some(own(r#","id":"thing-1","stamp":"then""#)),
+            proposed_new_state: Some(own("")),
+            config: Some(own("")),
+            ..Default::default()
+        };
+        let answer =
+            faulty.plugin.provider.plan_resource_change(request).await.expect("an answer").into_inner();
+        assert_eq!(told(&answer.diagnostics), "");
+        let because = answer.requires_replace.iter().map(path_shown).collect::<Vec<_>>();
+        (shown(answer.planned_state.as_ref(), &faulty.ty), because.join(", "))
+    };
+    let (planned, because) = plan("none").await;
+    assert_eq!(planned, r#"{"fault":"none","id":"thing-1","name":"n","stamp":"then"}"#);
+    assert_eq!(because, "");
+    let (planned, because) = plan("force update").await;
+    assert_eq!(planned, r#"{"fault":"force update","id":"thing-1","name":"n","stamp":"<unknown>"}"#);
+    assert_eq!(because, "");
+    let (planned, because) = plan("force replacement").await;
+    assert_eq!(planned, r#"{"fault":"force replacement","id":"thing-1","name":"n","stamp":"<unknown>"}"#);
+    assert_eq!(because, "stamp");
 }
 
 #[tokio::test]
