@@ -81,13 +81,17 @@ pub(crate) struct Process {
     pub(crate) child: Child,
     /// The line that it answered with, without its end.
     pub(crate) line: String,
+    /// Where its socket is: what is killed leaves it behind.
+    _temporary: tempfile::TempDir,
 }
 
 impl Process {
     /// Starts a provider and reads its line.
     pub(crate) fn start(name: &str, client_pem: Option<&str>, env: &[(&str, &str)]) -> Self {
+        let temporary = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(example(name));
         command
+            .env("TMPDIR", temporary.path())
             .env_remove("TF_LOG")
             .env_remove("TF_LOG_PROVIDER")
             .env("TF_PLUGIN_MAGIC_COOKIE", COOKIE)
@@ -101,7 +105,7 @@ impl Process {
         let mut child = command.spawn().expect("the example can be started");
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().expect("a pipe")).read_line(&mut line).expect("a line");
-        Self { child, line: line.trim_end().to_owned() }
+        Self { child, line: line.trim_end().to_owned(), _temporary: temporary }
     }
 
     /// The fields of the line.
