@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/booldefault"
+	"github.com/hashicorp/terraform-plugin-framework/resource/schema/objectplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/planmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/resource/schema/stringplanmodifier"
 	"github.com/hashicorp/terraform-plugin-framework/types"
@@ -43,17 +44,6 @@ func (baseline) Resources(context.Context) []func() resource.Resource {
 
 type tenant struct{}
 
-type tenantModel struct {
-	ID               types.String `tfsdk:"id"`
-	Slug             types.String `tfsdk:"slug"`
-	Name             types.String `tfsdk:"name"`
-	Plan             types.String `tfsdk:"plan"`
-	OwnerEmail       types.String `tfsdk:"owner_email"`
-	Labels           types.Map    `tfsdk:"labels"`
-	DeleteProtection types.Bool   `tfsdk:"delete_protection"`
-	CreatedAt        types.String `tfsdk:"created_at"`
-}
-
 func (tenant) Metadata(_ context.Context, _ resource.MetadataRequest, resp *resource.MetadataResponse) {
 	resp.TypeName = "baseline_tenant"
 }
@@ -71,23 +61,30 @@ func (tenant) Schema(_ context.Context, _ resource.SchemaRequest, resp *resource
 			"owner_email":       schema.StringAttribute{Required: true, MarkdownDescription: "Who answers for it."},
 			"labels":            schema.MapAttribute{Optional: true, ElementType: types.StringType, MarkdownDescription: "Free labels."},
 			"delete_protection": schema.BoolAttribute{Optional: true, Computed: true, Default: booldefault.StaticBool(true), MarkdownDescription: "Whether destroying it is refused."},
-			"created_at":        schema.StringAttribute{Computed: true, MarkdownDescription: "When it was made.", PlanModifiers: keep},
+			"suspended":         schema.BoolAttribute{Optional: true, Computed: true, Default: booldefault.StaticBool(false), MarkdownDescription: "Whether it may change nothing."},
+			"names": schema.SingleNestedAttribute{Computed: true, MarkdownDescription: "What it is called elsewhere.",
+				PlanModifiers: []planmodifier.Object{objectplanmodifier.UseStateForUnknown()}, Attributes: strings(true,
+					"openbao_namespace", "keycloak_realm", "nats_account", "nats_subject_prefix", "kubernetes_namespace")},
+			"created_at": schema.StringAttribute{Computed: true, MarkdownDescription: "When it was made.", PlanModifiers: keep},
+			"timeouts":   schema.SingleNestedAttribute{Optional: true, Attributes: strings(false, "create", "update", "delete")},
 		},
 	}
 }
 
-func (tenant) Create(ctx context.Context, req resource.CreateRequest, resp *resource.CreateResponse) {
-	var model tenantModel
-	resp.Diagnostics.Append(req.Plan.Get(ctx, &model)...)
-	model.ID = types.StringValue("ten_" + model.Slug.ValueString())
-	model.CreatedAt = types.StringValue("2026-01-01T00:00:00Z")
-	resp.Diagnostics.Append(resp.State.Set(ctx, &model)...)
+func strings(computed bool, names ...string) map[string]schema.Attribute {
+	attributes := map[string]schema.Attribute{}
+	for _, name := range names {
+		attributes[name] = schema.StringAttribute{Computed: computed, Optional: !computed, MarkdownDescription: "One of several."}
+	}
+	return attributes
+}
+
+func (tenant) Create(_ context.Context, _ resource.CreateRequest, resp *resource.CreateResponse) {
+	resp.Diagnostics.AddError("Cannot create", "This provider is there to be measured while it plans.")
 }
 
 func (tenant) Read(context.Context, resource.ReadRequest, *resource.ReadResponse) {}
 
-func (tenant) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
-	resp.State.Raw = req.Plan.Raw
-}
+func (tenant) Update(context.Context, resource.UpdateRequest, *resource.UpdateResponse) {}
 
 func (tenant) Delete(context.Context, resource.DeleteRequest, *resource.DeleteResponse) {}
