@@ -31,7 +31,7 @@ const RESOURCES: u32 = 2_000;
 const MANY_RESOURCES: u32 = 10_000;
 /// Spawns are short and vary, plans are long and do not.
 const SPAWNS: u32 = 40;
-const RUNS: u32 = 5;
+const RUNS: u32 = 3;
 
 /// What was measured of one provider.
 #[derive(Default)]
