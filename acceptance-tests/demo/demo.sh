@@ -30,7 +30,7 @@ fail() {
 runs() {
     [ -f "$dev/$1.pid" ] || return 1
     read -r pid began <"$dev/$1.pid" || return 1
-    [ "$(began_at "$pid")" = "$began" ]
+    [ -n "$began" ] && [ "$(began_at "$pid")" = "$began" ]
 }
 
 # began_at PID: clock ticks from boot to the start of a process, field 22 of its stat; the second

@@ -18,7 +18,7 @@ mod terraform;
 use deeds::{Deed, Scene};
 
 /// How many worlds a test works on side by side: nearly all of a case is waiting for a lease to end.
-const LANES: usize = 4;
+const LANES: usize = 6;
 /// A dead server's operations are taken up within seconds: few, for there are some hundred deaths, and
 /// enough for a machine that runs other tests as well.
 const TAKEN_UP_SOON: [(&str, &str); 2] =

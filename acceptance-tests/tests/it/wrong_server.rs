@@ -1,10 +1,11 @@
 //! Servers that are not there, not the right ones, or busy: one clear diagnostic, no panic, no storm.
 
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 
 use acceptance_tests::fakes::Fake;
 use acceptance_tests::{Cli, Diagnostic, Workdir, World, for_each_cli, new_slug};
 use anyhow::Result;
+use tokio::net::TcpSocket;
 
 use crate::support::{begin, tenant_hcl};
 
@@ -55,8 +56,10 @@ fn somebody_elses_web_site(cli: Cli) -> Result<()> {
 }
 
 fn nobody_listens(cli: Cli) -> Result<()> {
-    let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port(); // free again at once
-    let endpoint = format!("http://127.0.0.1:{port}");
+    // Bound, so that nobody else gets the port, and not listening.
+    let bound = TcpSocket::new_v4()?;
+    bound.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    let endpoint = format!("http://{}", bound.local_addr()?);
     let (world, _) = World::shared()?;
     let error = refusal(&Workdir::new(cli, &endpoint, world.token())?)?;
     assert!(error.says(&endpoint), "{error:#?}");
