@@ -27,32 +27,41 @@ pub(crate) const COOKIE: &str = "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a21
 /// How long anything here may take before something is wrong.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The path of an example's binary. It is built here, for a test that was chosen by name is run
-/// without the examples' having been built.
+/// The path of an example's binary. A run of all tests has built it; for a test that was chosen by name
+/// it may be missing or stale, and is built here.
 pub(crate) fn example(name: &str) -> PathBuf {
     static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
         // target/debug/deps/it-… → target/debug
         let own = std::env::current_exe().expect("the path of this test");
         let profile = own.ancestors().nth(2).expect("the directory of a profile");
+        let examples = profile.join("examples");
+        let names = ["notebook", "faulty"];
+        if names.iter().all(|name| is_fresh(&examples.join(name))) {
+            return examples;
+        }
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args([
-            "build",
-            "--quiet",
-            "--package",
-            "tfplugin",
-            "--example",
-            "notebook",
-            "--example",
-            "faulty",
-        ]);
+        cargo.args(["build", "--quiet", "--package", "tfplugin"]);
+        cargo.args(names.iter().flat_map(|name| ["--example", name]));
         cargo.arg("--target-dir").arg(profile.parent().expect("a target directory"));
         if profile.ends_with("release") {
             cargo.arg("--release");
         }
         assert!(cargo.status().expect("cargo can be started").success(), "the examples can be built");
-        profile.join("examples")
+        examples
     });
     BUILT.join(name)
+}
+
+/// Whether a binary is newer than all that it was made from, which cargo wrote down beside it.
+fn is_fresh(binary: &Path) -> bool {
+    let changed = |path: &Path| path.metadata().and_then(|metadata| metadata.modified()).ok();
+    let made_from = std::fs::read_to_string(binary.with_extension("d")).unwrap_or_default();
+    let Some((Some(made), sources)) =
+        made_from.split_once(": ").map(|(_, sources)| (changed(binary), sources))
+    else {
+        return false;
+    };
+    sources.split_whitespace().all(|source| changed(Path::new(source)).is_some_and(|changed| changed <= made))
 }
 
 /// A key and a certificate as core makes them: P-521, signed by itself, a CA's.
