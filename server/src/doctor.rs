@@ -45,7 +45,7 @@ pub async fn examine(config: &Config) -> Vec<Check> {
             "correct database.tenant_url and database.platform_url",
         )),
     }
-    match Client::new(&config.openbao) {
+    match Client::new(&config.openbao.system) {
         Ok(client) => {
             let openbao: Arc<dyn Isolation> = Arc::new(OpenBao::new(client));
             checks.extend(openbao.check().await.into_iter().map(|finding| Check {

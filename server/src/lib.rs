@@ -19,6 +19,7 @@ pub mod plans;
 pub mod quotas;
 pub mod saga;
 pub mod serve;
+pub mod setup;
 pub mod source;
 pub mod store;
 pub mod tenants;

@@ -17,8 +17,8 @@ use crate::connectors::verify::Verifier;
 use crate::connectors::{self, Connectors};
 use crate::http;
 use crate::idempotency;
-use crate::isolation::Isolation;
 use crate::isolation::openbao::{Client, ClientError, OpenBao};
+use crate::isolation::{Cell, Cells};
 use crate::operations::Operations;
 use crate::quotas::{self, Quotas};
 use crate::saga::{DefinitionError, Definitions, Runner, RunnerConfig};
@@ -83,11 +83,11 @@ impl Replica {
         quotas::apply_plans(&store, &config.plans).await?;
         let source = Source::real();
         let replica: Arc<str> = format!("replica-{}", source.uuid().simple()).into();
-        let bao = Client::new(&config.openbao)?;
-        let openbao: Arc<dyn Isolation> = Arc::new(OpenBao::new(bao.clone()));
+        let bao = Client::new(&config.openbao.system)?;
+        let cells = Arc::new(cells(&config, &bao));
         let secrets = ConnectorSecrets::new(bao);
         let verifier = Verifier::new(Outbound::new(&config.outbound)?);
-        let sagas = tenants::definitions(&store, &openbao)
+        let sagas = tenants::definitions(&store, &cells, source)
             .into_iter()
             .chain(connectors::definitions(&store, &secrets, &verifier, source))
             .collect();
@@ -104,7 +104,7 @@ impl Replica {
         );
         let app = App {
             tokens: Tokens::new(store.clone(), source),
-            tenants: Tenants::new(store.clone(), source, config.plans.clone()),
+            tenants: Tenants::new(store.clone(), source, config.plans.clone(), cells),
             connectors: Connectors::new(store.clone(), source, secrets, replica),
             quotas: Quotas::new(store.clone(), source),
             operations: Operations::new(store.clone(), changes.clone(), stop.clone()),
@@ -158,4 +158,15 @@ impl Replica {
         self.store.close().await;
         result
     }
+}
+
+/// Every cell of every system that the configuration names.
+fn cells(config: &Config, bao: &Client) -> Cells {
+    let mut cells = Cells::default();
+    cells.add(Cell {
+        name: config.openbao.name.clone(),
+        capacity: config.openbao.capacity,
+        system: Arc::new(OpenBao::new(bao.clone())),
+    });
+    cells
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use axum::response::Response;
 use integraci_api::connectors::ConnectorCreate;
+use integraci_api::isolation::TenantIsolation;
 use integraci_api::operations::{Operation, OperationError, OperationKind, OperationState};
 use integraci_api::tenants::{Tenant, TenantCreate, TenantFilter, TenantNames, TenantStatus, TenantUpdate};
 use integraci_api::{OperationId, Page, Problem, ProblemCode, SecretText, Slug, TenantId};
@@ -31,6 +32,8 @@ pub(crate) fn tenant(n: u128, slug: &str) -> Tenant {
         delete_protection: true,
         suspended: false,
         status: TenantStatus::Active,
+        isolation: TenantIsolation::default(),
+        operation_id: None,
         revision: 3,
         created_at: OffsetDateTime::UNIX_EPOCH,
         updated_at: OffsetDateTime::UNIX_EPOCH,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use axum::http::Method;
 use axum::response::Response;
 use integraci_api::connectors::{Connector, ConnectorStatus};
+use integraci_api::isolation::TenantIsolation;
 use integraci_api::operations::{Operation, OperationKind, OperationState};
 use integraci_api::quotas::Quota;
 use integraci_api::tenants::{Tenant, TenantNames, TenantStatus};
@@ -135,6 +136,8 @@ impl State {
             delete_protection: wanted["delete_protection"].as_bool().unwrap(),
             suspended: false,
             status: TenantStatus::Active,
+            isolation: TenantIsolation::default(),
+            operation_id: None,
             revision: 1,
             created_at: OffsetDateTime::UNIX_EPOCH,
             updated_at: OffsetDateTime::UNIX_EPOCH,

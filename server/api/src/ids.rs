@@ -96,6 +96,14 @@ id!(
     OperationId, "op"
 );
 id!(
+    /// An attestation, `att_…`.
+    AttestationId, "att"
+);
+id!(
+    /// A short-lived credential (the record of it, never its value), `crd_…`.
+    CredentialId, "crd"
+);
+id!(
     /// An API token (the record of it, never its value), `tok_…`.
     TokenId, "tok"
 );

@@ -5,9 +5,12 @@
 //! people in `docs/openapi.json`. Secrets arrive in [`SecretText`], which cannot be printed or
 //! serialised; the one place that writes them into a request body is [`wire`].
 
+pub mod attestations;
 pub mod catalogue;
 pub mod connectors;
+pub mod credentials;
 pub mod ids;
+pub mod isolation;
 pub mod operations;
 pub mod page;
 pub mod problem;
@@ -18,7 +21,7 @@ pub mod tenants;
 pub mod tokens;
 pub mod wire;
 
-pub use ids::{ConnectorId, IdError, OperationId, TenantId, TokenId};
+pub use ids::{AttestationId, ConnectorId, CredentialId, IdError, OperationId, TenantId, TokenId};
 pub use page::{Page, PageQuery};
 pub use problem::{FieldProblem, Problem, ProblemCode};
 pub use secret::SecretText;

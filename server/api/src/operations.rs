@@ -15,6 +15,9 @@ pub const WAIT_MAX_S: u32 = 30;
 pub enum OperationKind {
     /// Makes a tenant's places, or leaves nothing.
     TenantCreate,
+    /// Brings a tenant's places to what they should be: after it was suspended or resumed, or when one
+    /// was found to differ; only goes forward.
+    TenantUpdate,
     /// Removes a tenant and its places; only goes forward.
     TenantDelete,
     /// Stores a connector's secret, verifies and puts it in force, or leaves nothing.
@@ -29,6 +32,7 @@ impl OperationKind {
     /// Every kind.
     pub const ALL: &[Self] = &[
         Self::TenantCreate,
+        Self::TenantUpdate,
         Self::TenantDelete,
         Self::ConnectorCreate,
         Self::ConnectorUpdate,
@@ -40,6 +44,7 @@ impl OperationKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::TenantCreate => "tenant_create",
+            Self::TenantUpdate => "tenant_update",
             Self::TenantDelete => "tenant_delete",
             Self::ConnectorCreate => "connector_create",
             Self::ConnectorUpdate => "connector_update",

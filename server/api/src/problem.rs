@@ -103,6 +103,8 @@ codes! {
     DeleteProtected = "delete_protected", 409, "Deletion is protected";
     /// The thing is being created, changed or deleted by another operation.
     Busy = "busy", 409, "Another operation is under way";
+    /// No instance of a system has room for another tenant.
+    NoRoom = "no_room", 503, "No room for another tenant";
     /// The tenant is suspended.
     Suspended = "suspended", 409, "The tenant is suspended";
     /// No room left in a quota.

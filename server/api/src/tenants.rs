@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use crate::{FieldProblem, Slug, TenantId};
+use crate::isolation::TenantIsolation;
+use crate::{FieldProblem, OperationId, Slug, TenantId};
 
 /// The longest display name, in characters.
 pub const NAME_MAX_CHARS: usize = 120;
@@ -63,6 +64,11 @@ pub struct Tenant {
     pub status: TenantStatus,
     /// What the tenant is called in each system.
     pub names: TenantNames,
+    /// How its place in each system is.
+    pub isolation: TenantIsolation,
+    /// The operation that is bringing its places to what they should be, while there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation_id: Option<OperationId>,
     /// Counts changes; the ETag is this number in quotes.
     pub revision: i64,
     /// When it was asked for.

@@ -47,6 +47,9 @@ enum Command {
     Serve(ConfigFile),
     /// Brings the database to this build's schema.
     Migrate(ConfigFile),
+    /// Prepares OpenBao, Keycloak and Kubernetes with the administrator's credentials of the
+    /// configuration (admin_…), and writes the server's own credentials to the files it names.
+    Setup(ConfigFile),
     /// Looks at the configuration and each system, and says what is wrong and how to mend it.
     Doctor(ConfigFile),
     /// Makes API tokens without one: the first, or one to get back in.
@@ -111,6 +114,7 @@ impl Cli {
         match self.command {
             Command::Serve(config) => serve(config.load()?).await,
             Command::Migrate(config) => migrate(&config.load()?).await,
+            Command::Setup(config) => setup(&config.load()?).await,
             Command::Doctor(config) => report(&doctor::examine(&config.load()?).await),
             Command::Token { command: TokenCommand::Create { config, name, tenant, scopes } } => {
                 let scopes = if scopes.is_empty() { Scope::ALL.to_vec() } else { scopes };
@@ -147,6 +151,13 @@ async fn migrate(config: &Config) -> anyhow::Result<()> {
         config.admin_url.as_ref().context("database.admin_url is missing: a login that may create roles")?;
     store::migrate(admin, &config.store).await?;
     print("the database has this build's schema")
+}
+
+async fn setup(config: &Config) -> anyhow::Result<()> {
+    for line in crate::setup::run(config).await? {
+        print(&line)?;
+    }
+    Ok(())
 }
 
 fn report(checks: &[doctor::Check]) -> anyhow::Result<()> {

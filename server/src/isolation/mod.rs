@@ -1,40 +1,93 @@
-//! A tenant's place in each system: one file a system, behind one trait.
+//! A tenant's place in each system: one file or folder a system, behind one trait.
 //!
-//! Knows a tenant only by the names derived from its slug, which never change, and keeps no record of
-//! what it did: what is there is found by asking the system. Knows no HTTP of ours, no SQL and no
-//! saga; the saga calls it, retries it and undoes it. Facts about each system stand in its own file.
+//! Knows a tenant only by what it is [`Wanted`] to have, under names derived from its slug, which never
+//! change, and keeps no record of what it did: what is there is found by asking the system. Knows no
+//! HTTP of ours and no saga; the saga calls it, retries it and undoes it. Facts about each system stand
+//! in its own file.
 
+pub mod cells;
+pub mod keycloak;
+pub mod kubernetes;
+pub mod nats;
 pub mod openbao;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use integraci_api::attestations::Check;
+pub use integraci_api::isolation::System;
 use integraci_api::tenants::TenantNames;
+use integraci_api::{CredentialId, SecretText, TenantId};
 
-/// A system that a tenant has a place in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum System {
-    /// OpenBao: a namespace with a key-value store of its own.
-    OpenBao,
+pub use cells::{Cell, Cells};
+
+/// What a tenant is to have in every system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// What it is called.
+    pub names: TenantNames,
+    /// Whether its places are to be closed: all is kept, and nobody gets in.
+    pub suspended: bool,
+    /// How much it may use.
+    pub limits: Limits,
 }
 
-impl System {
-    /// The word in logs, in the store and in the API. Never renamed.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OpenBao => "openbao",
-        }
-    }
+/// How much a tenant may use of each system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Pods in its Kubernetes namespace.
+    pub pods: u32,
+    /// Thousandths of a processor that its pods may ask for.
+    pub cpu_millis: u64,
+    /// Memory that its pods may ask for.
+    pub memory_bytes: u64,
+    /// Storage that its claims may ask for.
+    pub storage_bytes: u64,
+    /// Connections to its NATS account.
+    pub nats_connections: u32,
+    /// Bytes in its streams.
+    pub nats_stream_bytes: u64,
+    /// Bytes in one message.
+    pub nats_payload_bytes: u32,
+    /// Requests to its OpenBao namespace.
+    pub openbao_requests_per_second: u32,
+}
 
-    /// Its name for people.
-    #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::OpenBao => "OpenBao",
-        }
-    }
+impl Limits {
+    /// What every tenant gets: a small team's pipelines fit, and no tenant can crowd out the others.
+    pub const SHIPPED: Self = Self {
+        pods: 50,
+        cpu_millis: 8_000,
+        memory_bytes: 16 << 30,
+        storage_bytes: 100 << 30,
+        nats_connections: 100,
+        nats_stream_bytes: 256 << 20,
+        nats_payload_bytes: 1 << 20,
+        openbao_requests_per_second: 100,
+    };
+}
+
+/// What a system tells of a tenant's place: the words of the API (`issuer_url`, `account` …), none
+/// of them secret.
+pub type Facts = BTreeMap<&'static str, String>;
+
+/// In what a place differs from what it should be, in fixed words for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drift(pub &'static str);
+
+/// Credentials for a tenant's own place, just made. Its `Debug` shows no secret.
+#[derive(Debug)]
+pub struct Issued {
+    /// What the system calls them, where that is needed to revoke them. Not secret by itself.
+    pub handle: Option<String>,
+    /// What is not secret, such as an address.
+    pub fields: BTreeMap<&'static str, String>,
+    /// What is.
+    pub secrets: BTreeMap<&'static str, SecretText>,
 }
 
 /// What every system can do for a tenant.
@@ -46,12 +99,14 @@ pub trait Isolation: Send + Sync {
     /// Which system this is.
     fn system(&self) -> System;
 
-    /// Gives the tenant its place, as it should be. A place already as wanted is success.
+    /// Gives the tenant its place, exactly as wanted: made if it is not there, mended if it differs,
+    /// closed if the tenant is suspended and opened again if it is not. A place already as wanted is
+    /// success. Tells what the API shows of it.
     ///
     /// # Errors
     /// [`ErrorClass::Refused`] also where the name is taken by something that is not ours: it is left
     /// alone.
-    async fn ensure(&self, tenant: &TenantNames) -> Result<(), SystemError>;
+    async fn ensure(&self, wanted: &Wanted) -> Result<Facts, SystemError>;
 
     /// Removes the tenant's place and all that is in it. Success means that it is gone, not that its
     /// removal has begun; what is not ours is left alone and is success.
@@ -60,11 +115,58 @@ pub trait Isolation: Send + Sync {
     /// [`ErrorClass::Busy`] while the system is still removing it: call again.
     async fn ensure_none(&self, tenant: &TenantNames) -> Result<(), SystemError>;
 
-    /// What of the tenant is left, by asking the system; empty when nothing is.
+    /// What of the tenant is left, by asking the system; empty when nothing is. What is not ours, under
+    /// the same name, is not counted.
     ///
     /// # Errors
     /// The system could not be asked. Never answers "nothing" instead.
     async fn remains(&self, tenant: &TenantNames) -> Result<Vec<Remnant>, SystemError>;
+
+    /// In what the place differs from what is wanted, by asking the system; empty when in nothing.
+    /// [`Isolation::ensure`] mends all of it.
+    ///
+    /// # Errors
+    /// The system could not be asked.
+    async fn drift(&self, wanted: &Wanted) -> Result<Vec<Drift>, SystemError>;
+
+    /// Tries, with short-lived credentials of the tenant's own, to reach what is another's (the
+    /// canary's, a tenant of the platform's own whose place is there), and, as controls, to reach what
+    /// is its own. What cannot be tried is a check that did not pass, never one left out.
+    async fn attest(&self, own: &Wanted, canary: &Wanted) -> Vec<Check>;
+
+    /// Makes credentials for the tenant's place that stop working after `ttl` at the latest.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Refused`] for a suspended tenant.
+    async fn credentials_issue(
+        &self,
+        tenant: &Wanted,
+        credential: CredentialId,
+        ttl: Duration,
+    ) -> Result<Issued, SystemError>;
+
+    /// Makes them work for `ttl` from now, where the system gives shorter leases than it was asked for.
+    ///
+    /// # Errors
+    /// The system refused: they are revoked, or run out.
+    async fn credentials_renew(
+        &self,
+        tenant: &TenantNames,
+        credential: CredentialId,
+        handle: Option<&str>,
+        ttl: Duration,
+    ) -> Result<(), SystemError>;
+
+    /// Makes them stop working now. Finding them gone is success.
+    ///
+    /// # Errors
+    /// The system could not be asked.
+    async fn credentials_revoke(
+        &self,
+        tenant: &TenantNames,
+        credential: CredentialId,
+        handle: Option<&str>,
+    ) -> Result<(), SystemError>;
 
     /// Looks whether the system can be worked with, for `doctor`. That it does not answer is a finding.
     async fn check(&self) -> Vec<Finding>;

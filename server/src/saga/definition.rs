@@ -54,7 +54,7 @@ pub trait Step: Send + Sync {
     fn name(&self) -> &'static str;
 
     /// The steps whose effect must be in place before this one begins.
-    fn needs(&self) -> &'static [&'static str] {
+    fn needs(&self) -> &[&'static str] {
         &[]
     }
 
@@ -114,9 +114,9 @@ impl StepCx {
 /// What is wrong with a definition. A fault of the build, found at start.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DefinitionError {
-    /// Two definitions of one kind.
-    #[error("{} is defined twice", .0.as_str())]
-    KindTwice(OperationKind),
+    /// Two definitions of one kind with the same steps.
+    #[error("{} is defined twice with the same steps", .0.as_str())]
+    Twice(OperationKind),
     /// No steps, or two of one name.
     #[error("{}: its steps are none, or two of one name", .0.as_str())]
     Steps(OperationKind),
@@ -134,10 +134,11 @@ pub enum DefinitionError {
     Pivot(OperationKind),
 }
 
-/// Every saga of this build.
+/// Every saga of this build. One kind may have several definitions, with other steps.
 #[derive(Default)]
 pub struct Definitions {
-    by_kind: BTreeMap<&'static str, Definition>,
+    /// By what is claimed: the kind with its steps, in words parted by spaces.
+    by_words: BTreeMap<String, Definition>,
 }
 
 impl Definitions {
@@ -146,30 +147,36 @@ impl Definitions {
     /// # Errors
     /// One is not sound; the error names it.
     pub fn new(definitions: Vec<Definition>) -> Result<Self, DefinitionError> {
-        let mut by_kind = BTreeMap::new();
+        let mut by_words = BTreeMap::new();
         for definition in definitions {
             let kind = definition.kind;
             definition.check()?;
-            if by_kind.insert(kind.as_str(), definition).is_some() {
-                return Err(DefinitionError::KindTwice(kind));
+            if by_words.insert(words(kind, definition.step_names()), definition).is_some() {
+                return Err(DefinitionError::Twice(kind));
             }
         }
-        Ok(Self { by_kind })
+        Ok(Self { by_words })
     }
 
-    /// The definition of a kind, if this build has one.
+    /// The definition of a kind with these steps, if this build has one.
     #[must_use]
-    pub fn get(&self, kind: OperationKind) -> Option<&Definition> {
-        self.by_kind.get(kind.as_str())
+    pub fn get<'a>(
+        &self,
+        kind: OperationKind,
+        steps: impl IntoIterator<Item = &'a str>,
+    ) -> Option<&Definition> {
+        self.by_words.get(&words(kind, steps))
     }
 
     /// What this build can carry out: each kind with its steps, in words parted by spaces.
     pub(super) fn known(&self) -> Vec<String> {
-        let words = |(kind, definition): (&&'static str, &Definition)| {
-            definition.step_names().into_iter().fold((*kind).to_owned(), |words, step| words + " " + step)
-        };
-        self.by_kind.iter().map(words).collect()
+        self.by_words.keys().cloned().collect()
     }
+}
+
+/// A kind with its steps, as [`super::lease::claim`] compares them.
+fn words<'a>(kind: OperationKind, steps: impl IntoIterator<Item = &'a str>) -> String {
+    steps.into_iter().fold(kind.as_str().to_owned(), |words, step| words + " " + step)
 }
 
 impl Definition {
@@ -225,7 +232,7 @@ mod tests {
         fn name(&self) -> &'static str {
             self.name
         }
-        fn needs(&self) -> &'static [&'static str] {
+        fn needs(&self) -> &[&'static str] {
             self.needs
         }
         fn is_pivot(&self) -> bool {

@@ -177,7 +177,11 @@ impl Shared {
         let span =
             tracing::info_span!("operation", id = %claimed.fence.operation(), kind = claimed.kind.as_str());
         // Only what is known is claimed.
-        let Some(definition) = self.definitions.get(claimed.kind) else { return };
+        let Some(definition) =
+            self.definitions.get(claimed.kind, claimed.steps.iter().map(|(name, _)| name.as_str()))
+        else {
+            return;
+        };
         Holder { shared: &self, definition, claimed: &claimed }
             .drive(sent_at_ms, stop)
             .instrument(span)

@@ -3,8 +3,11 @@
 //! A tenant's row is written with the operation that makes its places in the systems; until that has
 //! succeeded it is `creating`, and if it fails nothing is left, the slug included.
 
+pub(crate) mod places;
 mod row;
 mod sagas;
+
+use std::sync::Arc;
 
 use integraci_api::operations::{Operation, OperationKind};
 use integraci_api::quotas::DIMENSIONS;
@@ -15,15 +18,15 @@ use uuid::Uuid;
 use crate::accounts::{Caller, PlatformAuthority, TenantAuthority};
 use crate::error::Error;
 use crate::idempotency::{Answer, Once};
+use crate::isolation::Cells;
 use crate::page::{Cursor, Slice};
 use crate::plans::Plans;
-use crate::saga::log::{self, NewOperation};
+use crate::saga::log;
 use crate::source::Source;
 use crate::store::{PlatformTx, Store, StoreError, TenantTx, Tx};
 
 use row::Row;
 pub use sagas::definitions;
-use sagas::{CREATE_STEPS, DELETE_STEPS, TenantInput};
 
 /// Makes, reads, changes and removes tenants.
 #[derive(Clone)]
@@ -31,13 +34,14 @@ pub struct Tenants {
     store: Store,
     source: Source,
     plans: Plans,
+    cells: Arc<Cells>,
 }
 
 impl Tenants {
-    /// Tenants kept in this store, on these plans.
+    /// Tenants kept in this store, on these plans, with places in these cells.
     #[must_use]
-    pub const fn new(store: Store, source: Source, plans: Plans) -> Self {
-        Self { store, source, plans }
+    pub const fn new(store: Store, source: Source, plans: Plans, cells: Arc<Cells>) -> Self {
+        Self { store, source, plans, cells }
     }
 
     /// Starts to make a tenant.
@@ -92,7 +96,8 @@ impl Tenants {
                 .await
                 .map_err(StoreError::on("insert a quota"))?;
         }
-        let operation = self.enqueue(&mut tx, OperationKind::TenantCreate, id, &slug, CREATE_STEPS).await?;
+        places::choose(&mut tx, &self.cells, id).await?;
+        let operation = sagas::enqueue(&mut tx, self.source, OperationKind::TenantCreate, id, &slug).await?;
         once.record(&mut tx, None, &operation).await?;
         tx.commit().await?;
         Ok(Answer::first(operation))
@@ -161,7 +166,13 @@ impl Tenants {
             .fetch_one(tx.conn())
             .await
             .map_err(StoreError::on("change a tenant"))?;
-        let tenant = row.into_tenant()?;
+        let mut tenant = row.into_tenant()?;
+        // One that is under way sees the change, or begins another when it ends.
+        if tenant.suspended != now_there.suspended && tenant.operation_id.is_none() {
+            let kind = OperationKind::TenantUpdate;
+            let operation = sagas::enqueue(&mut tx, self.source, kind, by.tenant(), &tenant.slug).await?;
+            tenant.operation_id = Some(operation.id);
+        }
         tx.commit().await?;
         Ok(tenant)
     }
@@ -211,16 +222,19 @@ impl Tenants {
             return Err(Problem::new(ProblemCode::DeleteProtected, detail).at("/delete_protection").into());
         }
         refuse_unless_active(&tenant)?;
+        // One that is stuck is no reason to keep the tenant.
         let busy: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM connector WHERE tenant_id = $1 AND operation_id IS NOT NULL)",
+            "SELECT EXISTS (SELECT 1 FROM connector WHERE tenant_id = $1 AND operation_id IS NOT NULL)
+                 OR EXISTS (SELECT 1 FROM tenant t JOIN operation o ON o.id = t.operation_id
+                            WHERE t.id = $1 AND o.state <> 'stuck')",
         )
         .bind(by.tenant().uuid())
         .fetch_one(tx.conn())
         .await
-        .map_err(StoreError::on("look for busy connectors"))?;
+        .map_err(StoreError::on("look for what is under way"))?;
         if busy {
             return Err(busy_problem(
-                "a connector of the tenant is being changed; try again when that has ended",
+                "the tenant or a connector of it is being changed; try again when that has ended",
             ));
         }
         sqlx::query(
@@ -231,26 +245,10 @@ impl Tenants {
         .execute(tx.conn())
         .await
         .map_err(StoreError::on("mark a tenant for removal"))?;
-        let operation = self
-            .enqueue(&mut tx, OperationKind::TenantDelete, by.tenant(), &tenant.slug, DELETE_STEPS)
-            .await?;
+        let kind = OperationKind::TenantDelete;
+        let operation = sagas::enqueue(&mut tx, self.source, kind, by.tenant(), &tenant.slug).await?;
         tx.commit().await?;
         Ok(operation)
-    }
-
-    async fn enqueue(
-        &self,
-        tx: &mut impl Tx,
-        kind: OperationKind,
-        tenant: TenantId,
-        slug: &Slug,
-        steps: &[&'static str],
-    ) -> Result<Operation, Error> {
-        let input = serde_json::to_value(TenantInput { slug: slug.clone() })
-            .map_err(|_| Error::Internal("a saga's input does not serialise"))?;
-        let id = OperationId::from_uuid(self.source.uuid());
-        let new = NewOperation { id, tenant, kind, target_id: tenant.to_string(), input, steps };
-        Ok(log::operation_insert(tx, &new).await?)
     }
 }
 

@@ -1,54 +1,191 @@
 //! `tenant_create`: gives one tenant all it needs, or leaves nothing behind.
+//! `tenant_update`: brings its places to what they are to be by now; only goes forward.
 //! `tenant_delete`: takes all of it away; only goes forward.
 //!
-//! create: record → a place in each system → activate; undo runs right to left.
-//! delete: the places → the records.
+//! create: record → a place in each system, side by side → activate; undo runs right to left.
+//! update: the places, side by side → settle.
+//! delete: the places, side by side → the records.
+//!
+//! There is a definition of each for every set of systems that can be on: an operation's steps are
+//! those of the systems that its tenant has a place in.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use integraci_api::Slug;
-use integraci_api::operations::OperationKind;
+use integraci_api::operations::{Operation, OperationKind};
 use integraci_api::tenants::TenantNames;
-use serde::{Deserialize, Serialize};
+use integraci_api::{OperationId, Slug, TenantId};
+use serde::Deserialize;
 
-use crate::isolation::Isolation;
+use super::places;
+use crate::isolation::{Cells, Isolation, System, Wanted};
+use crate::saga::log::{self, NewOperation};
 use crate::saga::{Definition, Direction, Probe, Step, StepCx, StepError};
-use crate::store::{Store, StoreError};
+use crate::source::Source;
+use crate::store::{PlatformTx, Store, StoreError, Tx};
 
-/// The steps of `tenant_create`.
-pub(super) const CREATE_STEPS: &[&str] = &["tenant_record", "openbao_place", "tenant_activate"];
-/// The steps of `tenant_delete`.
-pub(super) const DELETE_STEPS: &[&str] = &["openbao_removal", "tenant_removal"];
+const RECORD: &str = "tenant_record";
+const ACTIVATE: &str = "tenant_activate";
+const SETTLE: &str = "tenant_settle";
+const REMOVAL: &str = "tenant_removal";
 
-/// What both sagas are told.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct TenantInput {
-    pub(super) slug: Slug,
+/// The systems that tenants have places in, beside the database.
+const SYSTEMS: [System; 4] = [System::OpenBao, System::Keycloak, System::Nats, System::Kubernetes];
+
+/// What the sagas are told.
+#[derive(Deserialize)]
+struct TenantInput {
+    slug: Slug,
 }
 
-/// Both sagas.
+/// What every step works with.
+#[derive(Clone)]
+struct Tools {
+    store: Store,
+    cells: Arc<Cells>,
+    source: Source,
+}
+
+/// The sagas, for every set of systems.
 #[must_use]
-pub fn definitions(store: &Store, openbao: &Arc<dyn Isolation>) -> [Definition; 2] {
-    [
-        Definition {
-            kind: OperationKind::TenantCreate,
-            direction: Direction::OrNothing,
-            steps: vec![
-                Box::new(Record { store: store.clone() }),
-                Box::new(Place { name: CREATE_STEPS[1], system: openbao.clone() }),
-                Box::new(Activate { store: store.clone() }),
-            ],
-        },
-        Definition {
-            kind: OperationKind::TenantDelete,
-            direction: Direction::ForwardOnly,
-            steps: vec![
-                Box::new(RemovePlace { name: DELETE_STEPS[0], system: openbao.clone() }),
-                Box::new(Remove { store: store.clone() }),
-            ],
-        },
-    ]
+pub fn definitions(store: &Store, cells: &Arc<Cells>, source: Source) -> Vec<Definition> {
+    let tools = Tools { store: store.clone(), cells: cells.clone(), source };
+    let sets = (0..1 << SYSTEMS.len()).map(|set: usize| {
+        let within = |(n, _): &(usize, &System)| set & (1 << n) != 0;
+        SYSTEMS.iter().enumerate().filter(within).map(|(_, system)| *system).collect::<Vec<_>>()
+    });
+    let of_set = |systems: Vec<System>| {
+        [
+            Definition {
+                kind: OperationKind::TenantCreate,
+                direction: Direction::OrNothing,
+                steps: tools.create(&systems),
+            },
+            Definition {
+                kind: OperationKind::TenantUpdate,
+                direction: Direction::ForwardOnly,
+                steps: tools.update(&systems),
+            },
+            Definition {
+                kind: OperationKind::TenantDelete,
+                direction: Direction::ForwardOnly,
+                steps: tools.delete(&systems),
+            },
+        ]
+    };
+    sets.flat_map(of_set).collect()
+}
+
+/// The names of a saga's steps, for a tenant with places in these systems.
+fn step_names(kind: OperationKind, systems: &[System]) -> Vec<&'static str> {
+    match kind {
+        OperationKind::TenantCreate => around(Some(RECORD), systems.iter().map(|it| place(*it)), ACTIVATE),
+        OperationKind::TenantUpdate => around(None, systems.iter().map(|it| place(*it)), SETTLE),
+        _ => around(None, systems.iter().map(|it| removal(*it)), REMOVAL),
+    }
+}
+
+fn around(
+    first: Option<&'static str>,
+    middle: impl Iterator<Item = &'static str>,
+    last: &'static str,
+) -> Vec<&'static str> {
+    first.into_iter().chain(middle).chain([last]).collect()
+}
+
+/// The step that makes a place. Names are in the log and never change.
+const fn place(system: System) -> &'static str {
+    match system {
+        System::Postgres => "postgres_place",
+        System::OpenBao => "openbao_place",
+        System::Keycloak => "keycloak_place",
+        System::Nats => "nats_place",
+        System::Kubernetes => "kubernetes_place",
+    }
+}
+
+/// The step that removes a place.
+const fn removal(system: System) -> &'static str {
+    match system {
+        System::Postgres => "postgres_removal",
+        System::OpenBao => "openbao_removal",
+        System::Keycloak => "keycloak_removal",
+        System::Nats => "nats_removal",
+        System::Kubernetes => "kubernetes_removal",
+    }
+}
+
+/// Enqueues an operation on a tenant's places, and makes it the tenant's own.
+pub(super) async fn enqueue(
+    tx: &mut impl Tx,
+    source: Source,
+    kind: OperationKind,
+    tenant: TenantId,
+    slug: &Slug,
+) -> Result<Operation, StoreError> {
+    let steps = step_names(kind, &places::systems(tx, tenant).await?);
+    let id = OperationId::from_uuid(source.uuid());
+    let input = serde_json::json!({ "slug": slug });
+    let new = NewOperation { id, tenant, kind, target_id: tenant.to_string(), input, steps: &steps };
+    let operation = log::operation_insert(tx, &new).await?;
+    sqlx::query("UPDATE tenant SET operation_id = $2 WHERE id = $1")
+        .bind(tenant.uuid())
+        .bind(id.uuid())
+        .execute(tx.conn())
+        .await
+        .map_err(StoreError::on("name a tenant's operation"))?;
+    Ok(operation)
+}
+
+impl Tools {
+    fn create(&self, systems: &[System]) -> Vec<Box<dyn Step>> {
+        let mut steps: Vec<Box<dyn Step>> = vec![Box::new(Record(self.clone()))];
+        steps.extend(systems.iter().map(|system| self.place(*system, &[RECORD])));
+        let needs = steps.iter().map(|step| step.name()).collect();
+        steps.push(Box::new(Activate { tools: self.clone(), needs }));
+        steps
+    }
+
+    fn update(&self, systems: &[System]) -> Vec<Box<dyn Step>> {
+        let mut steps: Vec<Box<dyn Step>> = systems.iter().map(|system| self.place(*system, &[])).collect();
+        let needs = steps.iter().map(|step| step.name()).collect();
+        steps.push(Box::new(Settle { tools: self.clone(), needs }));
+        steps
+    }
+
+    fn delete(&self, systems: &[System]) -> Vec<Box<dyn Step>> {
+        let removal = |system: &System| -> Box<dyn Step> {
+            Box::new(RemovePlace { system: *system, tools: self.clone() })
+        };
+        let mut steps: Vec<_> = systems.iter().map(removal).collect();
+        let needs = steps.iter().map(|step| step.name()).collect();
+        steps.push(Box::new(Remove { tools: self.clone(), needs }));
+        steps
+    }
+
+    fn place(&self, system: System, needs: &'static [&'static str]) -> Box<dyn Step> {
+        Box::new(Place { system, needs, tools: self.clone() })
+    }
+
+    /// The instance of the system that the tenant lives in.
+    async fn home(&self, cx: &StepCx, system: System) -> Result<Arc<dyn Isolation>, StepError> {
+        let mut tx = self.store.platform_tx().await?;
+        let cell = places::cell(&mut tx, cx.tenant, system).await?.ok_or_else(|| places::no_cell(system))?;
+        self.cells.get(system, &cell).cloned().ok_or_else(|| places::no_cell(system))
+    }
+
+    async fn wanted(&self, cx: &StepCx) -> Result<(Wanted, i64), StepError> {
+        let mut tx = self.store.platform_tx().await?;
+        let wanted = places::wanted(&mut tx, cx.tenant).await?;
+        wanted.ok_or_else(|| StepError::broken("The tenant's record is not there any more."))
+    }
+
+    /// A transaction that only commits what the holder of the operation does.
+    async fn fenced(&self, cx: &StepCx) -> Result<PlatformTx, StepError> {
+        let mut tx = self.store.platform_tx().await?;
+        cx.fence.hold(&mut tx).await?;
+        Ok(tx)
+    }
 }
 
 fn names(cx: &StepCx) -> Result<TenantNames, StepError> {
@@ -57,14 +194,12 @@ fn names(cx: &StepCx) -> Result<TenantNames, StepError> {
 
 /// The tenant's row. The request wrote it with the operation; the undo takes it away again, and with
 /// it the slug's being taken.
-struct Record {
-    store: Store,
-}
+struct Record(Tools);
 
 #[async_trait]
 impl Step for Record {
     fn name(&self) -> &'static str {
-        CREATE_STEPS[0]
+        RECORD
     }
 
     async fn probe(&self, _: &StepCx) -> Result<Probe, StepError> {
@@ -76,32 +211,31 @@ impl Step for Record {
     }
 
     async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
-        let mut tx = self.store.platform_tx().await?;
-        cx.fence.hold(&mut tx).await?;
+        let mut tx = self.0.fenced(cx).await?;
         sqlx::query("DELETE FROM tenant WHERE id = $1 AND status = 'creating'")
             .bind(cx.tenant.uuid())
             .execute(tx.conn())
             .await
             .map_err(StoreError::on("remove a half-made tenant"))?;
-        tx.commit().await?;
-        Ok(())
+        Ok(tx.commit().await?)
     }
 }
 
 /// The tenant's place in one system.
 struct Place {
-    name: &'static str,
-    system: Arc<dyn Isolation>,
+    system: System,
+    needs: &'static [&'static str],
+    tools: Tools,
 }
 
 #[async_trait]
 impl Step for Place {
     fn name(&self) -> &'static str {
-        self.name
+        place(self.system)
     }
 
-    fn needs(&self) -> &'static [&'static str] {
-        &["tenant_record"]
+    fn needs(&self) -> &[&'static str] {
+        self.needs
     }
 
     /// `ensure` looks for itself at what is there, so the answer may always be to apply it again.
@@ -110,27 +244,34 @@ impl Step for Place {
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
-        Ok(self.system.ensure(&names(cx)?).await?)
+        let home = self.tools.home(cx, self.system).await?;
+        let (wanted, revision) = self.tools.wanted(cx).await?;
+        let facts = home.ensure(&wanted).await?;
+        let mut tx = self.tools.fenced(cx).await?;
+        places::made(&mut tx, &wanted, revision, self.system, &facts, cx.now).await?;
+        Ok(tx.commit().await?)
     }
 
     async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
-        Ok(self.system.ensure_none(&names(cx)?).await?)
+        let home = self.tools.home(cx, self.system).await?;
+        Ok(home.ensure_none(&names(cx)?).await?)
     }
 }
 
 /// The moment from which the tenant can be used.
 struct Activate {
-    store: Store,
+    tools: Tools,
+    needs: Vec<&'static str>,
 }
 
 #[async_trait]
 impl Step for Activate {
     fn name(&self) -> &'static str {
-        CREATE_STEPS[2]
+        ACTIVATE
     }
 
-    fn needs(&self) -> &'static [&'static str] {
-        &["openbao_place"]
+    fn needs(&self) -> &[&'static str] {
+        &self.needs
     }
 
     async fn probe(&self, _: &StepCx) -> Result<Probe, StepError> {
@@ -138,23 +279,21 @@ impl Step for Activate {
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
-        set_status(&self.store, cx, "creating", "active").await
+        self.set_status(cx, "creating", "active").await
     }
 
     async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
-        set_status(&self.store, cx, "active", "creating").await
+        self.set_status(cx, "active", "creating").await
     }
 }
 
-async fn set_status(
-    store: &Store,
-    cx: &StepCx,
-    from: &'static str,
-    to: &'static str,
-) -> Result<(), StepError> {
-    let mut tx = store.platform_tx().await?;
-    cx.fence.hold(&mut tx).await?;
-    sqlx::query("UPDATE tenant SET status = $3, revision = revision + 1, updated_at = $4 WHERE id = $1 AND status = $2")
+impl Activate {
+    async fn set_status(&self, cx: &StepCx, from: &'static str, to: &'static str) -> Result<(), StepError> {
+        let mut tx = self.tools.fenced(cx).await?;
+        sqlx::query(
+            "UPDATE tenant SET status = $3, revision = revision + 1, updated_at = $4, operation_id = NULL
+             WHERE id = $1 AND status = $2",
+        )
         .bind(cx.tenant.uuid())
         .bind(from)
         .bind(to)
@@ -162,45 +301,24 @@ async fn set_status(
         .execute(tx.conn())
         .await
         .map_err(StoreError::on("change a tenant's status"))?;
-    tx.commit().await?;
-    Ok(())
-}
-
-/// The end of the tenant's place in one system.
-struct RemovePlace {
-    name: &'static str,
-    system: Arc<dyn Isolation>,
-}
-
-#[async_trait]
-impl Step for RemovePlace {
-    fn name(&self) -> &'static str {
-        self.name
-    }
-
-    async fn probe(&self, cx: &StepCx) -> Result<Probe, StepError> {
-        let left = self.system.remains(&names(cx)?).await?;
-        Ok(if left.is_empty() { Probe::Present } else { Probe::Absent })
-    }
-
-    async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
-        Ok(self.system.ensure_none(&names(cx)?).await?)
+        Ok(tx.commit().await?)
     }
 }
 
-/// The end of the tenant's records. The slug is retired if the tenant was ever used.
-struct Remove {
-    store: Store,
+/// The end of an update: nothing is under way any more, unless the tenant was changed meanwhile.
+struct Settle {
+    tools: Tools,
+    needs: Vec<&'static str>,
 }
 
 #[async_trait]
-impl Step for Remove {
+impl Step for Settle {
     fn name(&self) -> &'static str {
-        DELETE_STEPS[1]
+        SETTLE
     }
 
-    fn needs(&self) -> &'static [&'static str] {
-        &["openbao_removal"]
+    fn needs(&self) -> &[&'static str] {
+        &self.needs
     }
 
     async fn probe(&self, _: &StepCx) -> Result<Probe, StepError> {
@@ -208,8 +326,72 @@ impl Step for Remove {
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
-        let mut tx = self.store.platform_tx().await?;
-        cx.fence.hold(&mut tx).await?;
+        let mut tx = self.tools.fenced(cx).await?;
+        // Locked, so that no change comes between the look and the end.
+        let settled: Option<bool> = sqlx::query_scalar(
+            "UPDATE tenant SET operation_id = NULL WHERE id = $1 AND operation_id = $2
+             RETURNING NOT EXISTS (SELECT 1 FROM tenant_system s
+                                   WHERE s.tenant_id = tenant.id AND s.spec_revision < tenant.spec_revision)",
+        )
+        .bind(cx.tenant.uuid())
+        .bind(cx.operation.uuid())
+        .fetch_optional(tx.conn())
+        .await
+        .map_err(StoreError::on("settle a tenant"))?;
+        if settled == Some(false) {
+            let slug = cx.input::<TenantInput>()?.slug;
+            enqueue(&mut tx, self.tools.source, OperationKind::TenantUpdate, cx.tenant, &slug).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+}
+
+/// The end of the tenant's place in one system.
+struct RemovePlace {
+    system: System,
+    tools: Tools,
+}
+
+#[async_trait]
+impl Step for RemovePlace {
+    fn name(&self) -> &'static str {
+        removal(self.system)
+    }
+
+    async fn probe(&self, cx: &StepCx) -> Result<Probe, StepError> {
+        let home = self.tools.home(cx, self.system).await?;
+        let left = home.remains(&names(cx)?).await?;
+        Ok(if left.is_empty() { Probe::Present } else { Probe::Absent })
+    }
+
+    async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
+        let home = self.tools.home(cx, self.system).await?;
+        Ok(home.ensure_none(&names(cx)?).await?)
+    }
+}
+
+/// The end of the tenant's records. The slug is retired if the tenant was ever used.
+struct Remove {
+    tools: Tools,
+    needs: Vec<&'static str>,
+}
+
+#[async_trait]
+impl Step for Remove {
+    fn name(&self) -> &'static str {
+        REMOVAL
+    }
+
+    fn needs(&self) -> &[&'static str] {
+        &self.needs
+    }
+
+    async fn probe(&self, _: &StepCx) -> Result<Probe, StepError> {
+        Ok(Probe::Absent)
+    }
+
+    async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
+        let mut tx = self.tools.fenced(cx).await?;
         for statement in [
             "INSERT INTO slug_retired (slug, tenant_id, retired_at)
              SELECT slug, id, now() FROM tenant WHERE id = $1 AND first_used_at IS NOT NULL ON CONFLICT DO NOTHING",
@@ -223,7 +405,6 @@ impl Step for Remove {
                 .await
                 .map_err(StoreError::on("remove a tenant's records"))?;
         }
-        tx.commit().await?;
-        Ok(())
+        Ok(tx.commit().await?)
     }
 }

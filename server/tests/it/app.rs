@@ -7,9 +7,10 @@ use integraci_api::operations::Operation;
 use integraci_api::tokens::{Scope, TokenCreate};
 use integraci_api::{SecretText, TenantId};
 use integraci_server::accounts::Tokens;
-use integraci_server::config::Config;
+use integraci_server::config::{CellConfig, Config};
 use integraci_server::connectors::outbound::OutboundConfig;
 use integraci_server::http::HttpLimits;
+use integraci_server::isolation::cells::MAIN_CELL;
 use integraci_server::isolation::openbao::OpenBaoConfig;
 use integraci_server::plans::Plans;
 use integraci_server::serve::Replica;
@@ -80,13 +81,23 @@ impl App {
             listen: "127.0.0.1:0".parse().unwrap(),
             store: database.config.clone(),
             admin_url: None,
-            openbao: OpenBaoConfig {
-                address: openbao.addr.parse().unwrap(),
-                token: SecretText::new(openbao.root_token.expose_secret().to_owned()),
-                namespace: None,
-                ca_certificate: None,
-                timeout: Duration::from_secs(30),
+            openbao: CellConfig {
+                name: MAIN_CELL.to_owned(),
+                capacity: None,
+                admin: None,
+                credential_file: None,
+                system: OpenBaoConfig {
+                    address: openbao.addr.parse().unwrap(),
+                    token: SecretText::new(openbao.root_token.expose_secret().to_owned()),
+                    namespace: None,
+                    ca_certificate: None,
+                    timeout: Duration::from_secs(30),
+                },
             },
+            keycloak: Vec::new(),
+            nats: Vec::new(),
+            kubernetes: Vec::new(),
+            reconcile_every: Duration::from_secs(300),
             outbound: OutboundConfig {
                 allow: vec!["127.0.0.0/8".parse().unwrap()],
                 allow_http: true,

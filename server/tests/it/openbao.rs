@@ -6,16 +6,24 @@ use std::time::{Duration, Instant};
 use axum::http::StatusCode;
 use axum::response::IntoResponse as _;
 use integraci_api::SecretText;
+use integraci_api::TenantId;
 use integraci_api::tenants::TenantNames;
 use integraci_server::connectors::secrets::ConnectorSecrets;
 use integraci_server::isolation::openbao::{Client, OpenBao, OpenBaoConfig};
 use integraci_server::isolation::{ErrorClass, Finding, Isolation as _};
+use integraci_server::isolation::{Limits, Wanted};
 use local_platform::Endpoints;
 use reqwest::Method;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::verify::Scripted;
+
+/// What a tenant that is not suspended is to have.
+pub(crate) fn wanted(names: &TenantNames) -> Wanted {
+    let tenant = TenantId::from_uuid(uuid::Uuid::now_v7());
+    Wanted { tenant, names: names.clone(), suspended: false, limits: Limits::SHIPPED }
+}
 
 /// The OpenBao that the tests run under, and a way to it that is not the product's.
 pub(crate) struct Bao {
@@ -118,9 +126,9 @@ async fn a_place_is_made_once_and_removed_whole() {
     let name = &tenant.openbao_namespace;
     assert_eq!(system.remains(&tenant).await.unwrap(), []);
 
-    system.ensure(&tenant).await.unwrap();
+    system.ensure(&wanted(&tenant)).await.unwrap();
     let (_, first) = bao.root(Method::GET, "", &format!("sys/namespaces/{name}"), Value::Null).await;
-    system.ensure(&tenant).await.unwrap();
+    system.ensure(&wanted(&tenant)).await.unwrap();
     let (_, second) = bao.root(Method::GET, "", &format!("sys/namespaces/{name}"), Value::Null).await;
     assert_eq!(first["data"], second["data"]);
     assert_eq!(second["data"]["custom_metadata"], json!({ "managed-by": "integraci" }));
@@ -140,9 +148,9 @@ async fn a_place_is_made_once_and_removed_whole() {
 async fn a_place_can_be_made_again_after_its_removal() {
     let bao = Bao::new();
     let (system, tenant) = (bao.system(), tenant("again"));
-    system.ensure(&tenant).await.unwrap();
+    system.ensure(&wanted(&tenant)).await.unwrap();
     removed(&system, &tenant).await;
-    system.ensure(&tenant).await.unwrap();
+    system.ensure(&wanted(&tenant)).await.unwrap();
     removed(&system, &tenant).await;
 }
 
@@ -151,11 +159,11 @@ async fn what_was_changed_by_hand_is_mended() {
     let bao = Bao::new();
     let (system, tenant) = (bao.system(), tenant("drift"));
     let name = &tenant.openbao_namespace;
-    system.ensure(&tenant).await.unwrap();
+    system.ensure(&wanted(&tenant)).await.unwrap();
 
     bao.root(Method::DELETE, name, "sys/policies/acl/tenant", Value::Null).await;
     bao.root(Method::POST, name, "secret/config", json!({ "cas_required": false })).await;
-    system.ensure(&tenant).await.unwrap();
+    system.ensure(&wanted(&tenant)).await.unwrap();
     let (status, _) = bao.root(Method::GET, name, "sys/policies/acl/tenant", Value::Null).await;
     assert_eq!(status, 200);
     let (_, config) = bao.root(Method::GET, name, "secret/config", Value::Null).await;
@@ -163,7 +171,7 @@ async fn what_was_changed_by_hand_is_mended() {
 
     bao.root(Method::DELETE, name, "sys/mounts/secret", Value::Null).await;
     bao.root(Method::POST, name, "sys/mounts/secret", json!({ "type": "transit" })).await;
-    let refused = system.ensure(&tenant).await.unwrap_err();
+    let refused = system.ensure(&wanted(&tenant)).await.unwrap_err();
     assert_eq!((refused.operation, refused.class), ("kv_mount", ErrorClass::Refused));
     removed(&system, &tenant).await;
 }
@@ -175,7 +183,7 @@ async fn a_namespace_of_somebody_else_is_left_alone() {
     let path = format!("sys/namespaces/{}", tenant.openbao_namespace);
     bao.root(Method::POST, "", &path, json!({ "custom_metadata": { "team": "other" } })).await;
 
-    let refused = system.ensure(&tenant).await.unwrap_err();
+    let refused = system.ensure(&wanted(&tenant)).await.unwrap_err();
     assert_eq!((refused.operation, refused.class), ("namespace_create", ErrorClass::Refused));
     system.ensure_none(&tenant).await.unwrap();
     assert_eq!(system.remains(&tenant).await.unwrap(), []);
@@ -190,7 +198,7 @@ async fn a_place_is_made_below_the_platforms_own_namespace() {
     bao.root(Method::POST, "", "sys/namespaces/platform", json!({})).await;
     let config = OpenBaoConfig { namespace: Some("platform".to_owned()), ..bao.config() };
     let (system, tenant) = (OpenBao::new(Client::new(&config).unwrap()), tenant("below"));
-    system.ensure(&tenant).await.unwrap();
+    system.ensure(&wanted(&tenant)).await.unwrap();
     assert_eq!(system.remains(&tenant).await.unwrap()[0].name, "platform/tenant-below");
     let (status, _) = bao.root(Method::GET, "platform/tenant-below", "secret/config", Value::Null).await;
     assert_eq!(status, 200);
@@ -202,8 +210,8 @@ async fn the_tenants_own_token_reaches_its_store_and_nothing_else() {
     let bao = Bao::new();
     let system = bao.system();
     let (ours, theirs) = (tenant("ours"), tenant("other"));
-    system.ensure(&ours).await.unwrap();
-    system.ensure(&theirs).await.unwrap();
+    system.ensure(&wanted(&ours)).await.unwrap();
+    system.ensure(&wanted(&theirs)).await.unwrap();
     let (name, other) = (ours.openbao_namespace.as_str(), theirs.openbao_namespace.as_str());
     let value = || json!({ "options": { "cas": 0 }, "data": { "word": "hush" } });
     bao.root(Method::POST, other, "secret/data/own", value()).await;
@@ -272,12 +280,12 @@ async fn a_token_that_may_not_is_refused_and_a_system_that_is_away_is_broken() {
     let bao = Bao::new();
     let tenant = tenant("refused");
     let stranger = OpenBaoConfig { token: SecretText::new("s.nobodys".to_owned()), ..bao.config() };
-    let refused = OpenBao::new(Client::new(&stranger).unwrap()).ensure(&tenant).await.unwrap_err();
+    let refused = OpenBao::new(Client::new(&stranger).unwrap()).ensure(&wanted(&tenant)).await.unwrap_err();
     assert_eq!((refused.class, refused.status), (ErrorClass::Refused, Some(403)));
 
     let nowhere = OpenBaoConfig { address: "http://127.0.0.1:9".parse().unwrap(), ..bao.config() };
     let away = OpenBao::new(Client::new(&nowhere).unwrap());
-    assert_eq!(away.ensure(&tenant).await.unwrap_err().class, ErrorClass::Broken);
+    assert_eq!(away.ensure(&wanted(&tenant)).await.unwrap_err().class, ErrorClass::Broken);
     assert_eq!(away.remains(&tenant).await.unwrap_err().class, ErrorClass::Broken);
 }
 
@@ -321,8 +329,8 @@ async fn what_check_asks_for_is_enough_to_work_with() {
     let tenant = tenant("least");
     let connector = "con_0190a0a0000070008000000000000003".parse().unwrap();
     let given = BTreeMap::from([("token".to_owned(), SecretText::new("hush".to_owned()))]);
-    system.ensure(&tenant).await.unwrap();
-    system.ensure(&tenant).await.unwrap();
+    system.ensure(&wanted(&tenant)).await.unwrap();
+    system.ensure(&wanted(&tenant)).await.unwrap();
     assert_eq!(secrets.put(&tenant, connector, 0, &given).await, Ok(1));
     assert_eq!(secrets.put(&tenant, connector, 1, &given).await, Ok(2));
     assert_eq!(secrets.compare(&tenant, connector, 2, &given).await, Ok(true));

@@ -9,7 +9,7 @@ use integraci_server::isolation::{ErrorClass, Isolation as _};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::openbao::{Bao, tenant};
+use crate::openbao::{Bao, tenant, wanted};
 
 type Secrets = BTreeMap<String, SecretText>;
 
@@ -25,7 +25,7 @@ impl World {
     async fn new(slug: &str) -> Self {
         let bao = Bao::new();
         let tenant = tenant(slug);
-        bao.system().ensure(&tenant).await.unwrap();
+        bao.system().ensure(&wanted(&tenant)).await.unwrap();
         let connector = "con_0190a0a0000070008000000000000001".parse().unwrap();
         Self { secrets: ConnectorSecrets::new(bao.client()), bao, tenant, connector }
     }

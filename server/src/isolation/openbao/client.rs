@@ -170,6 +170,11 @@ impl Client {
         })))
     }
 
+    /// Its address, as tenants reach it.
+    pub(crate) fn address(&self) -> &str {
+        &self.0.base
+    }
+
     /// The path of a namespace below the platform's own, from the root.
     pub(crate) fn namespace_path(&self, name: &str) -> String {
         match &self.0.parent {

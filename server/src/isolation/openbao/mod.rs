@@ -13,21 +13,25 @@
 
 mod check;
 mod client;
+mod keys;
+pub mod setup;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use integraci_api::SecretText;
+use integraci_api::attestations::Check;
 use integraci_api::tenants::TenantNames;
+use integraci_api::{CredentialId, SecretText};
 use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
 pub(crate) use self::client::Call;
 pub use self::client::{Client, ClientError};
-use super::{ErrorClass, Finding, Isolation, Remnant, System, SystemError};
+pub use self::keys::{KEYS_MOUNT, TenantKeys};
+use super::{Drift, ErrorClass, Facts, Finding, Isolation, Issued, Remnant, System, SystemError, Wanted};
 
 /// Where a tenant's key-value store is mounted in its namespace.
 pub const KV_MOUNT: &str = "secret";
@@ -212,13 +216,17 @@ impl Isolation for OpenBao {
         System::OpenBao
     }
 
-    async fn ensure(&self, tenant: &TenantNames) -> Result<(), SystemError> {
-        let namespace = &tenant.openbao_namespace;
+    async fn ensure(&self, wanted: &Wanted) -> Result<Facts, SystemError> {
+        let namespace = &wanted.names.openbao_namespace;
         self.ensure_namespace(namespace).await?;
         self.ensure_kv(namespace).await?;
         // Before the store's configuration, so that the store has some time to set itself up.
         self.ensure_policy(namespace).await?;
-        self.ensure_kv_config(namespace).await
+        self.ensure_kv_config(namespace).await?;
+        Ok(Facts::from([
+            ("address", self.client.address().to_owned()),
+            ("namespace", self.client.namespace_path(namespace)),
+        ]))
     }
 
     async fn ensure_none(&self, tenant: &TenantNames) -> Result<(), SystemError> {
@@ -249,6 +257,42 @@ impl Isolation for OpenBao {
             }
             _ => Ok(Vec::new()),
         }
+    }
+
+    async fn drift(&self, _wanted: &Wanted) -> Result<Vec<Drift>, SystemError> {
+        Ok(Vec::new())
+    }
+
+    async fn attest(&self, _own: &Wanted, _canary: &Wanted) -> Vec<Check> {
+        Vec::new()
+    }
+
+    async fn credentials_issue(
+        &self,
+        _tenant: &Wanted,
+        _credential: CredentialId,
+        _ttl: Duration,
+    ) -> Result<Issued, SystemError> {
+        Err(error("credentials_issue", ErrorClass::Refused, "not made yet"))
+    }
+
+    async fn credentials_renew(
+        &self,
+        _tenant: &TenantNames,
+        _credential: CredentialId,
+        _handle: Option<&str>,
+        _ttl: Duration,
+    ) -> Result<(), SystemError> {
+        Ok(())
+    }
+
+    async fn credentials_revoke(
+        &self,
+        _tenant: &TenantNames,
+        _credential: CredentialId,
+        _handle: Option<&str>,
+    ) -> Result<(), SystemError> {
+        Ok(())
     }
 
     async fn check(&self) -> Vec<Finding> {

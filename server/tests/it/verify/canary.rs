@@ -1,6 +1,7 @@
 //! A secret is given to every call of these parts, and every far side sends it back in all it says.
 //! Then it is looked for in every error, `Debug` and log line, and must not be there.
 
+use crate::openbao::wanted;
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 use std::io::Write;
@@ -171,7 +172,7 @@ async fn an_openbao_that_echoes_the_secret_or_the_token_is_not_quoted() {
         said.note(&(&system, &store, &secrets));
 
         said.note(&system.check().await);
-        said.note(&system.ensure(&tenant).await);
+        said.note(&system.ensure(&wanted(&tenant)).await);
         said.note(&system.ensure_none(&tenant).await);
         said.note(&system.remains(&tenant).await);
         said.note(&store.get(&tenant, connector, 1).await);

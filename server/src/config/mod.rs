@@ -1,12 +1,13 @@
 //! The configuration: a TOML file, overridden by the environment (`INTEGRACI_SERVER__OPENBAO__TOKEN`
 //! sets `openbao.token`). Checked at start, every fault told at once, none of them quoting a value.
 
+mod systems;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use integraci_api::SecretText;
 use ipnet::IpNet;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -14,17 +15,21 @@ use url::Url;
 
 use crate::connectors::outbound::OutboundConfig;
 use crate::http::HttpLimits;
+use crate::isolation::keycloak::KeycloakConfig;
+use crate::isolation::kubernetes::KubernetesConfig;
+use crate::isolation::nats::NatsConfig;
 use crate::isolation::openbao::OpenBaoConfig;
 use crate::plans::{Plan, Plans};
 use crate::store::{PLATFORM_ROLE, StoreConfig, TENANT_ROLE};
+
+pub use systems::{Admin, CellConfig};
+use systems::{CellFields as _, KeycloakFields, KubernetesFields, NatsFields, OpenBaoFields};
 
 /// The prefix of the variables that override the file.
 const ENV_PREFIX: &str = "INTEGRACI_SERVER";
 
 /// Enough for a busy replica; Postgres's own default allows 100 in all.
 const MAX_CONNECTIONS: u32 = 10;
-/// A call to OpenBao takes milliseconds; a leader election some seconds.
-const OPENBAO_TIMEOUT: Duration = Duration::from_secs(10);
 /// A far side that takes longer to answer a ping is not one to wait for.
 const OUTBOUND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Five heartbeats and a pause of a virtual machine fit.
@@ -33,6 +38,8 @@ const OPERATION_LEASE: Duration = Duration::from_secs(15);
 const OPERATION_LEASE_MIN_S: u64 = 1;
 /// A call that was cut off is on the wire or in a queue for less than this.
 const OPERATION_LATE: Duration = Duration::from_secs(5);
+/// Soon enough that what was changed by hand does not stay, seldom enough that no system notices.
+const RECONCILE_EVERY: Duration = Duration::from_secs(5 * 60);
 /// A list of tags fits; what does not is not what was asked for.
 const OUTBOUND_MAX_BODY_BYTES: usize = 1024 * 1024;
 
@@ -44,8 +51,16 @@ pub struct Config {
     pub store: StoreConfig,
     /// The login that `migrate` uses: one that may create roles.
     pub admin_url: Option<SecretString>,
-    /// OpenBao.
-    pub openbao: OpenBaoConfig,
+    /// OpenBao: the platform cannot be without it.
+    pub openbao: CellConfig<OpenBaoConfig>,
+    /// Every Keycloak; none when the platform does not use it.
+    pub keycloak: Vec<CellConfig<KeycloakConfig>>,
+    /// Every NATS.
+    pub nats: Vec<CellConfig<NatsConfig>>,
+    /// Every cluster.
+    pub kubernetes: Vec<CellConfig<KubernetesConfig>>,
+    /// How often each tenant's places are looked at for drift.
+    pub reconcile_every: Duration,
     /// Calls to far sides.
     pub outbound: OutboundConfig,
     /// The plans.
@@ -70,7 +85,11 @@ pub struct ConfigError(pub Vec<String>);
 struct File {
     listen: Option<String>,
     database: Database,
-    openbao: Bao,
+    openbao: OpenBaoFields,
+    keycloak: Option<KeycloakFields>,
+    nats: Option<NatsFields>,
+    kubernetes: Option<KubernetesFields>,
+    reconcile: Reconcile,
     outbound: Outbound,
     http: Http,
     operations: Operations,
@@ -88,13 +107,8 @@ struct Database {
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Bao {
-    address: Option<String>,
-    token: Option<SecretString>,
-    token_file: Option<PathBuf>,
-    namespace: Option<String>,
-    ca_certificate: Option<PathBuf>,
-    timeout_s: Option<u64>,
+struct Reconcile {
+    every_s: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -206,7 +220,10 @@ impl File {
             .database
             .admin_url
             .and_then(|url| database_url(&mut faults, "database.admin_url", Some(url), None));
-        let openbao = self.openbao.check(&mut faults);
+        let openbao = self.openbao.check(&mut faults).pop();
+        let keycloak = self.keycloak.map_or_else(Vec::new, |section| section.check(&mut faults));
+        let nats = self.nats.map_or_else(Vec::new, |section| section.check(&mut faults));
+        let kubernetes = self.kubernetes.map_or_else(Vec::new, |section| section.check(&mut faults));
         let outbound = self.outbound.check(&mut faults);
         let plans = match self.plans {
             None => Some(Plans::shipped()),
@@ -239,6 +256,10 @@ impl File {
                     store: StoreConfig { tenant_url, platform_url, max_connections },
                     admin_url,
                     openbao,
+                    keycloak,
+                    nats,
+                    kubernetes,
+                    reconcile_every: self.reconcile.every_s.map_or(RECONCILE_EVERY, Duration::from_secs),
                     outbound,
                     plans,
                     http,
@@ -274,43 +295,6 @@ fn database_url(
             None
         }
         _ => Some(url),
-    }
-}
-
-impl Bao {
-    fn check(self, faults: &mut Faults) -> Option<OpenBaoConfig> {
-        let address =
-            faults.required("openbao.address", self.address, "a URL such as https://openbao.example:8200");
-        let address = address.and_then(|text| {
-            let url = Url::parse(&text)
-                .ok()
-                .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
-            faults.required("openbao.address", url, "expected a URL such as https://openbao.example:8200")
-        });
-        let token = match (self.token, self.token_file) {
-            (Some(token), None) => Some(token),
-            (None, Some(path)) => {
-                let text = std::fs::read_to_string(&path)
-                    .map_err(|error| format!("{} cannot be read: {}", path.display(), error.kind()));
-                faults.take("openbao.token_file", text).map(|text| SecretString::from(text.trim().to_owned()))
-            }
-            (None, None) => faults.required(
-                "openbao.token",
-                None,
-                "set openbao.token_file, or openbao.token by the environment",
-            ),
-            (Some(_), Some(_)) => {
-                faults.0.push("openbao.token: set it or openbao.token_file, not both".to_owned());
-                None
-            }
-        };
-        Some(OpenBaoConfig {
-            address: address?,
-            token: SecretText::new(token?.expose_secret().to_owned()),
-            namespace: self.namespace,
-            ca_certificate: self.ca_certificate,
-            timeout: self.timeout_s.map_or(OPENBAO_TIMEOUT, Duration::from_secs),
-        })
     }
 }
 

@@ -1,0 +1,1 @@
+//! Checks what the platform signs, offline.
