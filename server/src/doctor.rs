@@ -1,10 +1,9 @@
 //! `doctor`: looks at the configuration and at each system, and says what is wrong and how to mend it.
 
-use std::sync::Arc;
-
 use crate::config::Config;
-use crate::isolation::Isolation;
-use crate::isolation::openbao::{Client, OpenBao};
+use crate::isolation::cells::MAIN_CELL;
+use crate::isolation::openbao::Client;
+use crate::serve::cells;
 use crate::store::{Store, StoreError, schema_is_current};
 
 /// One thing that was looked at.
@@ -47,13 +46,18 @@ pub async fn examine(config: &Config) -> Vec<Check> {
     }
     match Client::new(&config.openbao.system) {
         Ok(client) => {
-            let openbao: Arc<dyn Isolation> = Arc::new(OpenBao::new(client));
-            checks.extend(openbao.check().await.into_iter().map(|finding| Check {
-                system: finding.system.title(),
-                what: finding.check.to_owned(),
-                found: finding.found,
-                remedy: finding.remedy,
-            }));
+            for cell in cells(config, &client).all() {
+                checks.extend(cell.system.check().await.into_iter().map(|finding| Check {
+                    system: finding.system.title(),
+                    what: if cell.name == MAIN_CELL {
+                        finding.check.to_owned()
+                    } else {
+                        format!("{} ({})", finding.check, cell.name)
+                    },
+                    found: finding.found,
+                    remedy: finding.remedy,
+                }));
+            }
         }
         Err(error) => checks.push(Check::bad(
             "OpenBao",
@@ -111,6 +115,11 @@ async fn database(store: &Store) -> Vec<Check> {
             "ALTER ROLE … NOSUPERUSER NOBYPASSRLS: nothing holds such a role to a tenant's rows",
         ),
         (
+            "tenants' places",
+            DRIFTED,
+            "see `isolation` of each at GET /v1/tenants/{id}: what differs is mended unless it says the same again",
+        ),
+        (
             "stuck operations",
             STUCK,
             "look at each with GET /v1/operations/{id}, mend its cause, then run `integraci-server operation resume ID`",
@@ -125,6 +134,8 @@ async fn database(store: &Store) -> Vec<Check> {
     checks
 }
 
+const DRIFTED: &str = "SELECT t.slug || ': ' || s.system || ': ' || s.state FROM tenant_system s JOIN tenant t ON t.id = s.tenant_id
+    WHERE s.state IN ('drifted', 'unknown') ORDER BY 1 LIMIT 20";
 const LOGIN: &str =
     "is Postgres up, reachable from here, and are the passwords in the URLs those that `migrate` set?";
 const UNPROTECTED: &str = "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace

@@ -13,6 +13,7 @@ pub mod error;
 pub mod http;
 pub mod idempotency;
 pub mod isolation;
+pub mod metrics;
 pub mod operations;
 pub mod page;
 pub mod plans;

@@ -19,12 +19,13 @@ use crate::http;
 use crate::idempotency;
 use crate::isolation::openbao::{Client, ClientError, OpenBao};
 use crate::isolation::{Cell, Cells};
+use crate::metrics::Metrics;
 use crate::operations::Operations;
 use crate::quotas::{self, Quotas};
 use crate::saga::{DefinitionError, Definitions, Runner, RunnerConfig};
 use crate::source::Source;
 use crate::store::{Changes, Store, StoreError, schema_is_current};
-use crate::tenants::{self, Tenants};
+use crate::tenants::{self, Reconciler, Tenants};
 
 /// How long requests under way may go on after the server was told to stop: longer than a long poll
 /// lasts once it is told, shorter than the half minute after which supervisors kill.
@@ -65,6 +66,8 @@ pub struct Replica {
     store: Store,
     changes: Changes,
     runner: Runner,
+    reconciler: Reconciler,
+    metrics: Option<(TcpListener, Metrics)>,
     limits: http::HttpLimits,
     stop: CancellationToken,
 }
@@ -91,6 +94,7 @@ impl Replica {
             .into_iter()
             .chain(connectors::definitions(&store, &secrets, &verifier, source))
             .collect();
+        let reconciler = Reconciler::new(store.clone(), cells.clone(), source, config.reconcile_every);
         let changes = Changes::default();
         let runner = Runner::new(
             store.clone(),
@@ -111,10 +115,12 @@ impl Replica {
             plans: config.plans,
             store: store.clone(),
         };
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(|error| ServeError::Listen(config.listen, error))?;
-        Ok(Self { listener, app, store, changes, runner, limits: config.http, stop })
+        let listener = bind(config.listen).await?;
+        let metrics = match config.metrics_listen {
+            Some(address) => Some((bind(address).await?, Metrics::new(store.clone()))),
+            None => None,
+        };
+        Ok(Self { listener, app, store, changes, runner, reconciler, metrics, limits: config.http, stop })
     }
 
     /// Where it listens.
@@ -123,6 +129,12 @@ impl Replica {
     /// The listener is broken.
     pub fn address(&self) -> Result<std::net::SocketAddr, ServeError> {
         self.listener.local_addr().map_err(ServeError::Accept)
+    }
+
+    /// Where its metrics are, if it has any.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<std::net::SocketAddr> {
+        self.metrics.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
     }
 
     /// Serves until `told_to_stop`; then takes no more requests, lets those under way end, finishes or
@@ -135,7 +147,12 @@ impl Replica {
         let tasks = TaskTracker::new();
         tasks.spawn(self.changes.clone().listen(self.store.clone(), stop.clone()));
         tasks.spawn(self.runner.run(stop.clone()));
+        tasks.spawn(self.reconciler.run(stop.clone()));
         tasks.spawn(idempotency::forget_old(self.store.clone(), stop.clone()));
+        if let Some((listener, metrics)) = self.metrics {
+            let serving = axum::serve(listener, metrics.router());
+            tasks.spawn(serving.with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());
+        }
         tasks.close();
         let router = http::router(self.app, self.limits);
         let served =
@@ -160,8 +177,12 @@ impl Replica {
     }
 }
 
+async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))
+}
+
 /// Every cell of every system that the configuration names.
-fn cells(config: &Config, bao: &Client) -> Cells {
+pub(crate) fn cells(config: &Config, bao: &Client) -> Cells {
     let mut cells = Cells::default();
     cells.add(Cell {
         name: config.openbao.name.clone(),

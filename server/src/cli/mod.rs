@@ -142,6 +142,9 @@ impl Cli {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     let replica = Replica::start(config).await?;
+    if let Some(address) = replica.metrics_address() {
+        print(&format!("metrics at http://{address}/metrics"))?;
+    }
     print(&format!("listening on http://{}", replica.address()?))?;
     Ok(replica.serve(stop).await?)
 }

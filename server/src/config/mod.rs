@@ -47,6 +47,8 @@ const OUTBOUND_MAX_BODY_BYTES: usize = 1024 * 1024;
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where the metrics are; nowhere when absent.
+    pub metrics_listen: Option<SocketAddr>,
     /// The database.
     pub store: StoreConfig,
     /// The login that `migrate` uses: one that may create roles.
@@ -84,6 +86,7 @@ pub struct ConfigError(pub Vec<String>);
 #[serde(deny_unknown_fields, default)]
 struct File {
     listen: Option<String>,
+    metrics_listen: Option<String>,
     database: Database,
     openbao: OpenBaoFields,
     keycloak: Option<KeycloakFields>,
@@ -208,6 +211,11 @@ impl File {
             "listen",
             listen.parse().map_err(|_| "expected an address and a port such as 0.0.0.0:8080"),
         );
+        let metrics_listen = self.metrics_listen.and_then(|text| {
+            let address: Result<SocketAddr, _> =
+                text.parse().map_err(|_| "expected an address and a port such as 127.0.0.1:9090");
+            faults.take("metrics_listen", address)
+        });
         let tenant_url =
             database_url(&mut faults, "database.tenant_url", self.database.tenant_url, Some(TENANT_ROLE));
         let platform_url = database_url(
@@ -253,6 +261,7 @@ impl File {
             (Some(listen), Some(tenant_url), Some(platform_url), Some(openbao), Some(plans), true) => {
                 Ok(Config {
                     listen,
+                    metrics_listen,
                     store: StoreConfig { tenant_url, platform_url, max_connections },
                     admin_url,
                     openbao,

@@ -26,6 +26,20 @@ pub enum Class {
     LeaseLost,
 }
 
+impl Class {
+    /// The word in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Busy { .. } => "busy",
+            Self::Gone => "gone",
+            Self::Broken => "broken",
+            Self::LeaseLost => "lease_lost",
+        }
+    }
+}
+
 /// Why a step failed, in our own words: they are shown to callers and kept in the log, so the text of
 /// a far system, which may quote a secret, has no way in.
 #[derive(Clone, PartialEq, Eq, thiserror::Error)]

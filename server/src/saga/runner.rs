@@ -334,9 +334,11 @@ impl<'a> Holder<'a> {
         match record {
             Record::Retry { n, error, wait_ms, attempts } => {
                 tracing::warn!(step = self.name(*n), class = ?error.class(), %error, attempts, wait_ms, "failed");
+                count_failure(self.name(*n), error);
             }
             Record::Failed { n, error, .. } => {
                 tracing::warn!(step = self.name(*n), class = ?error.class(), %error, "given up");
+                count_failure(self.name(*n), error);
             }
             Record::Done { n, .. } => tracing::debug!(step = self.name(*n), "done"),
             Record::Undone { n, .. } => tracing::debug!(step = self.name(*n), "undone"),
@@ -353,6 +355,11 @@ impl<'a> Holder<'a> {
             crash_point(self.claimed.kind, self.name(n), undo, point);
         }
     }
+}
+
+fn count_failure(step: &str, error: &StepError) {
+    let (step, class) = (step.to_owned(), error.class().as_str());
+    metrics::counter!("integraci_step_failures_total", "step" => step, "class" => class).increment(1);
 }
 
 async fn sleep_until(moment: Option<Instant>) {

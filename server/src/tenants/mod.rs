@@ -4,6 +4,7 @@
 //! succeeded it is `creating`, and if it fails nothing is left, the slug included.
 
 pub(crate) mod places;
+mod reconcile;
 mod row;
 mod sagas;
 
@@ -25,6 +26,7 @@ use crate::saga::log;
 use crate::source::Source;
 use crate::store::{PlatformTx, Store, StoreError, TenantTx, Tx};
 
+pub use reconcile::Reconciler;
 use row::Row;
 pub use sagas::definitions;
 

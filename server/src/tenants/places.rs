@@ -132,7 +132,7 @@ pub(super) async fn made(
     facts: &Facts,
     now: OffsetDateTime,
 ) -> Result<(), StoreError> {
-    let state = if wanted.suspended { PlaceState::Suspended } else { PlaceState::Ready };
+    let state = state_of(wanted);
     sqlx::query(
         "UPDATE tenant_system SET state = $3, facts = $4, drift = '[]', checked_at = $5, spec_revision = $6
          WHERE tenant_id = $1 AND system = $2",
@@ -149,7 +149,13 @@ pub(super) async fn made(
     Ok(())
 }
 
-/// Writes down in what a place was found to differ, or that it could not be looked at.
+/// The state of a place that is as it should be.
+pub(super) const fn state_of(wanted: &Wanted) -> PlaceState {
+    if wanted.suspended { PlaceState::Suspended } else { PlaceState::Ready }
+}
+
+/// Writes down in what a place was found to differ, or that it could not be looked at. Whether that is
+/// news: a difference that was written down before is one that could not be mended.
 pub(super) async fn found(
     tx: &mut PlatformTx,
     tenant: TenantId,
@@ -157,21 +163,23 @@ pub(super) async fn found(
     state: PlaceState,
     drift: &[Drift],
     now: OffsetDateTime,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let words: Vec<&str> = drift.iter().map(|drift| drift.0).collect();
-    sqlx::query(
-        "UPDATE tenant_system SET state = $3, drift = $4, checked_at = $5
-         WHERE tenant_id = $1 AND system = $2 AND state <> 'pending'",
+    let is_news: Option<bool> = sqlx::query_scalar(
+        "WITH before AS (SELECT state, drift FROM tenant_system WHERE tenant_id = $1 AND system = $2 FOR UPDATE)
+         UPDATE tenant_system s SET state = $3, drift = $4, checked_at = $5 FROM before
+         WHERE s.tenant_id = $1 AND s.system = $2
+         RETURNING before.state <> $3 OR before.drift <> $4",
     )
     .bind(tenant.uuid())
     .bind(system.as_str())
     .bind(state.as_str())
     .bind(Json(words))
     .bind(now)
-    .execute(tx.conn())
+    .fetch_optional(tx.conn())
     .await
     .map_err(StoreError::on("write down what a place was found to be"))?;
-    Ok(())
+    Ok(is_news.unwrap_or(false))
 }
 
 /// The cell is not, or no longer, in the configuration.

@@ -12,6 +12,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use integraci_api::isolation::PlaceState;
 use integraci_api::operations::{Operation, OperationKind};
 use integraci_api::tenants::TenantNames;
 use integraci_api::{OperationId, Slug, TenantId};
@@ -140,14 +141,15 @@ pub(super) async fn enqueue(
 impl Tools {
     fn create(&self, systems: &[System]) -> Vec<Box<dyn Step>> {
         let mut steps: Vec<Box<dyn Step>> = vec![Box::new(Record(self.clone()))];
-        steps.extend(systems.iter().map(|system| self.place(*system, &[RECORD])));
+        steps.extend(systems.iter().map(|system| self.place(*system, &[RECORD], false)));
         let needs = steps.iter().map(|step| step.name()).collect();
         steps.push(Box::new(Activate { tools: self.clone(), needs }));
         steps
     }
 
     fn update(&self, systems: &[System]) -> Vec<Box<dyn Step>> {
-        let mut steps: Vec<Box<dyn Step>> = systems.iter().map(|system| self.place(*system, &[])).collect();
+        let mut steps: Vec<Box<dyn Step>> =
+            systems.iter().map(|system| self.place(*system, &[], true)).collect();
         let needs = steps.iter().map(|step| step.name()).collect();
         steps.push(Box::new(Settle { tools: self.clone(), needs }));
         steps
@@ -163,8 +165,8 @@ impl Tools {
         steps
     }
 
-    fn place(&self, system: System, needs: &'static [&'static str]) -> Box<dyn Step> {
-        Box::new(Place { system, needs, tools: self.clone() })
+    fn place(&self, system: System, needs: &'static [&'static str], looks_again: bool) -> Box<dyn Step> {
+        Box::new(Place { system, needs, looks_again, tools: self.clone() })
     }
 
     /// The instance of the system that the tenant lives in.
@@ -225,6 +227,8 @@ impl Step for Record {
 struct Place {
     system: System,
     needs: &'static [&'static str],
+    /// Whether to look, once it is done, at what could not be mended.
+    looks_again: bool,
     tools: Tools,
 }
 
@@ -247,8 +251,13 @@ impl Step for Place {
         let home = self.tools.home(cx, self.system).await?;
         let (wanted, revision) = self.tools.wanted(cx).await?;
         let facts = home.ensure(&wanted).await?;
+        let left = if self.looks_again { home.drift(&wanted).await? } else { Vec::new() };
         let mut tx = self.tools.fenced(cx).await?;
         places::made(&mut tx, &wanted, revision, self.system, &facts, cx.now).await?;
+        if !left.is_empty() {
+            let state = PlaceState::Drifted;
+            places::found(&mut tx, cx.tenant, self.system, state, &left, cx.now).await?;
+        }
         Ok(tx.commit().await?)
     }
 

@@ -79,6 +79,7 @@ impl App {
         let openbao = endpoints.openbao().unwrap();
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
+            metrics_listen: None,
             store: database.config.clone(),
             admin_url: None,
             openbao: CellConfig {
