@@ -9,6 +9,7 @@ mod database;
 mod isolation;
 mod openbao;
 mod openbao_secrets;
+mod openbao_signer;
 mod requests;
 mod saga;
 mod saga_world;

@@ -8,8 +8,10 @@ use axum::response::IntoResponse as _;
 use integraci_api::SecretText;
 use integraci_api::TenantId;
 use integraci_api::tenants::TenantNames;
+use integraci_server::config::{Admin, CellConfig};
 use integraci_server::connectors::secrets::ConnectorSecrets;
-use integraci_server::isolation::openbao::{Client, OpenBao, OpenBaoConfig};
+use integraci_server::isolation::cells::MAIN_CELL;
+use integraci_server::isolation::openbao::{Client, OpenBao, OpenBaoConfig, setup};
 use integraci_server::isolation::{ErrorClass, Finding, Isolation as _};
 use integraci_server::isolation::{Limits, Wanted};
 use local_platform::Endpoints;
@@ -50,6 +52,27 @@ impl Bao {
             namespace: None,
             ca_certificate: None,
             timeout: Duration::from_secs(30),
+        }
+    }
+
+    /// A namespace that nobody else has, prepared as an administrator does it, and what the server is
+    /// then configured with.
+    pub(crate) async fn prepared(&self) -> OpenBaoConfig {
+        let namespace = format!("it-{}", uuid::Uuid::new_v4().simple());
+        self.root(Method::POST, "", &format!("sys/namespaces/{namespace}"), json!({})).await;
+        let config = OpenBaoConfig { namespace: Some(namespace), ..self.config() };
+        let token = setup::prepare(&self.cell(config.clone())).await.unwrap();
+        OpenBaoConfig { token, ..config }
+    }
+
+    /// The cell as an administrator has it configured.
+    pub(crate) fn cell(&self, system: OpenBaoConfig) -> CellConfig<OpenBaoConfig> {
+        CellConfig {
+            name: MAIN_CELL.to_owned(),
+            capacity: None,
+            system: OpenBaoConfig { token: SecretText::new(String::new()), ..system },
+            admin: Some(Admin { client_id: None, secret: SecretText::new(self.root.clone()) }),
+            credential_file: None,
         }
     }
 

@@ -110,6 +110,12 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// In a namespace below the platform's own, or in that itself.
+    pub(crate) const fn within(mut self, name: Option<&'a str>) -> Self {
+        self.namespace = name;
+        self
+    }
+
     /// Without the token, in the root namespace: the health of the node.
     pub(crate) const fn anonymous(mut self) -> Self {
         self.authenticated = false;

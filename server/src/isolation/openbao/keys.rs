@@ -5,7 +5,6 @@
 use integraci_api::SecretText;
 use integraci_api::tenants::TenantNames;
 use serde::{Deserialize, Serialize as _};
-use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::{Call, Client, error};
@@ -99,20 +98,4 @@ fn body_of(key: &SecretText) -> Option<Zeroizing<Vec<u8>>> {
     key.expose().serialize(&mut writer).ok()?;
     body.extend_from_slice(b"}}");
     Some(body)
-}
-
-/// Makes the platform's own store. Needs more rights than the server has.
-pub(super) async fn mount(client: &Client) -> Result<(), SystemError> {
-    let path = format!("sys/mounts/{KEYS_MOUNT}");
-    let there: Option<serde::de::IgnoredAny> =
-        client.read("mount_read", None, &path).await.or_else(|failed| {
-            // OpenBao answers 400 for a mount that is not there.
-            if failed.status == Some(400) { Ok(None) } else { Err(failed) }
-        })?;
-    if there.is_none() {
-        let body =
-            json!({ "type": "kv", "options": { "version": "2" }, "description": "IntegraCI's own keys" });
-        client.send(Call::post("mount_create", &path).json(&body)).await?;
-    }
-    Ok(())
 }

@@ -14,11 +14,13 @@
 mod check;
 mod client;
 mod keys;
+mod kv;
 pub mod setup;
+mod signer;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use integraci_api::attestations::Check;
@@ -31,14 +33,12 @@ use url::Url;
 pub(crate) use self::client::Call;
 pub use self::client::{Client, ClientError};
 pub use self::keys::{KEYS_MOUNT, TenantKeys};
+use self::kv::Mount;
+pub use self::signer::{ATTESTATION_KEY, PublicKey, SIGNING_MOUNT, Signature, Signer};
 use super::{Drift, ErrorClass, Facts, Finding, Isolation, Issued, Remnant, System, SystemError, Wanted};
 
 /// Where a tenant's key-value store is mounted in its namespace.
 pub const KV_MOUNT: &str = "secret";
-
-/// How many versions of a secret are kept. A rotation needs two at a time (in force and staged, or in
-/// force and in overlap) and destroys what it replaces; the rest is room for changes made by hand.
-const KV_MAX_VERSIONS: u32 = 10;
 
 /// The name of the tenant's policy in its namespace.
 const POLICY: &str = "tenant";
@@ -67,11 +67,6 @@ const OWNER: &str = "integraci";
 /// milliseconds, one with many secrets some seconds.
 const DELETION_POLL: Duration = Duration::from_millis(500);
 
-/// How long a new store is waited for: it is ready in milliseconds, on a busy node in some tens of
-/// them, and a saga that came back later instead would cost every new tenant that time.
-const SETUP_WAIT: Duration = Duration::from_secs(2);
-const SETUP_POLL: Duration = Duration::from_millis(10);
-
 /// How to reach OpenBao. Its `Debug` does not show the token.
 #[derive(Debug, Clone)]
 pub struct OpenBaoConfig {
@@ -99,14 +94,6 @@ struct Namespace {
     custom_metadata: Option<BTreeMap<String, String>>,
     #[serde(default)]
     tainted: bool,
-}
-
-#[derive(Deserialize)]
-struct Mount {
-    #[serde(rename = "type")]
-    kind: String,
-    #[serde(default)]
-    options: Option<BTreeMap<String, String>>,
 }
 
 impl Namespace {
@@ -172,41 +159,11 @@ impl OpenBao {
         Ok(())
     }
 
-    async fn ensure_kv_config(&self, namespace: &str) -> Result<(), SystemError> {
-        let body = json!({ "cas_required": true, "max_versions": KV_MAX_VERSIONS });
-        let path = format!("{KV_MOUNT}/config");
-        let asked_at = Instant::now();
-        loop {
-            let call = Call::post("kv_configure", &path).namespace(namespace).json(&body);
-            match self.client.send(call).await {
-                // To a body that is always the same, it means that the store is not set up yet.
-                Err(early) if early.status == Some(400) => {
-                    if asked_at.elapsed() > SETUP_WAIT {
-                        return Err(SystemError {
-                            class: busy(SETUP_WAIT),
-                            reason: "the store is still being set up",
-                            ..early
-                        });
-                    }
-                    tokio::time::sleep(SETUP_POLL).await;
-                }
-                done => return done.map(drop),
-            }
-        }
-    }
-
     async fn ensure_policy(&self, namespace: &str) -> Result<(), SystemError> {
         let body = json!({ "policy": POLICY_TEXT });
         let path = format!("sys/policies/acl/{POLICY}");
         let call = Call::put("policy_write", &path).namespace(namespace).json(&body);
         self.client.send(call).await.map(drop)
-    }
-}
-
-impl Mount {
-    fn is_kv_2(&self) -> bool {
-        self.kind == "kv"
-            && self.options.as_ref().is_some_and(|options| options.get("version").is_some_and(|v| v == "2"))
     }
 }
 
@@ -222,7 +179,7 @@ impl Isolation for OpenBao {
         self.ensure_kv(namespace).await?;
         // Before the store's configuration, so that the store has some time to set itself up.
         self.ensure_policy(namespace).await?;
-        self.ensure_kv_config(namespace).await?;
+        kv::configure(&self.client, Some(namespace), KV_MOUNT).await?;
         Ok(Facts::from([
             ("address", self.client.address().to_owned()),
             ("namespace", self.client.namespace_path(namespace)),
