@@ -79,6 +79,14 @@ impl OpenBao {
         Ok(texts)
     }
 
+    /// The names in a folder of a key-value store.
+    ///
+    /// # Errors
+    /// When OpenBao refuses.
+    pub fn folder(&self, metadata: &str, folder: &str) -> Result<Vec<String>> {
+        self.names(&format!("{metadata}/{folder}"))
+    }
+
     fn kv_mounts(&self) -> Result<Vec<String>> {
         let (status, body) = self.call("GET", "sys/mounts", &Value::Null)?;
         ensure!(status.is_success(), "listing the mounts of `{}`: {status}", self.namespace);

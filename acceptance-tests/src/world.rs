@@ -1,6 +1,7 @@
 //! A control plane of its own: a database, a place in OpenBao, a configuration and a first token.
 //! Servers are started on it and stopped, killed or misconfigured without touching any other.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _};
 
 use crate::api::Api;
+use crate::gate::Gate;
 use crate::openbao::OpenBao;
 use crate::process::{self, Background, guarded};
 use crate::runtime::block_on;
@@ -28,8 +30,11 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 /// A control plane of its own.
 pub struct World {
     dir: PathBuf,
+    platform: Endpoints,
     database_url: String,
     openbao: OpenBao,
+    gates: BTreeMap<&'static str, Gate>,
+    is_whole: bool,
     token: String,
 }
 
@@ -46,14 +51,23 @@ impl World {
     /// # Errors
     /// When there is no platform, or the server's own set-up fails.
     pub fn new(name: &str) -> Result<Self> {
-        Self::on(&Endpoints::from_env()?, name)
+        Self::on(&Endpoints::from_env()?, name, false)
+    }
+
+    /// A new one that uses all five systems, where [`World::new`] uses Postgres and OpenBao alone: a
+    /// realm takes a second, and most scenarios do not need one.
+    ///
+    /// # Errors
+    /// When there is no platform with all of them, or the server's own set-up fails.
+    pub fn whole(name: &str) -> Result<Self> {
+        Self::on(&Endpoints::from_env()?, name, true)
     }
 
     /// A new one on a platform.
     ///
     /// # Errors
     /// When the server's own set-up fails.
-    pub fn on(platform: &Endpoints, name: &str) -> Result<Self> {
+    pub fn on(platform: &Endpoints, name: &str, is_whole: bool) -> Result<Self> {
         let unique = format!("{}_{}", name.replace('-', "_"), hex::encode(rand::random::<[u8; 4]>()));
         let superuser: PgConnectOptions = platform.postgres()?.superuser_url.expose_secret().parse()?;
         block_on(async {
@@ -67,12 +81,16 @@ impl World {
 
         let mut world = Self {
             dir: scratch::dir(name)?,
+            platform: platform.clone(),
             database_url: superuser.database(&unique).to_url_lossy().to_string(),
             openbao: root.below(&unique),
+            gates: gates(platform, is_whole)?,
+            is_whole,
             token: String::new(),
         };
-        world.configure(platform, &unique)?;
+        world.configure(&unique)?;
         world.command_run(&["migrate"])?;
+        world.command_run(&["setup"])?;
         world.token = world.token_create(&["--name", "acceptance"])?;
         Ok(world)
     }
@@ -138,6 +156,34 @@ impl World {
         &self.openbao
     }
 
+    /// Whether it uses all five systems.
+    #[must_use]
+    pub const fn is_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// The gate between its servers and a system: `postgres`, `openbao`, `keycloak`, `nats` or `kubernetes`.
+    ///
+    /// # Errors
+    /// When it does not use that system.
+    pub fn gate(&self, system: &str) -> Result<&Gate> {
+        self.gates.get(system).with_context(|| format!("this world does not use {system}"))
+    }
+
+    /// What is in the systems of the tenant with this slug, as each system's administrator finds it.
+    ///
+    /// # Errors
+    /// When a system could not be asked.
+    pub fn remains(&self, slug: &str) -> Result<Vec<String>> {
+        crate::remains::remains(&self.platform, self, slug)
+    }
+
+    /// The systems that the tests run on.
+    #[must_use]
+    pub const fn platform(&self) -> &Endpoints {
+        &self.platform
+    }
+
     /// Where its servers' files are: configuration and logs.
     #[must_use]
     pub fn dir(&self) -> &Path {
@@ -163,13 +209,15 @@ impl World {
         Ok(block_on(sqlx::query_scalar(statement).fetch_one(&mut connection))?)
     }
 
-    fn configure(&self, platform: &Endpoints, unique: &str) -> Result<()> {
+    fn configure(&self, unique: &str) -> Result<()> {
         let role_url = |role: &str| -> Result<String> {
             let options: PgConnectOptions = self.database_url.parse()?;
+            let (host, port) = self.gate("postgres")?.address().split_once(':').context("host:port")?;
+            let options = options.host(host).port(port.parse()?);
             Ok(options.username(role).password(ROLE_PASSWORD).to_url_lossy().to_string())
         };
-        let openbao = platform.openbao()?;
-        let text = format!(
+        let openbao = self.platform.openbao()?;
+        let mut text = format!(
             r#"listen = "127.0.0.1:0"
 
 [database]
@@ -178,8 +226,9 @@ tenant_url = "{tenant}"
 platform_url = "{platform}"
 
 [openbao]
-address = "{address}"
-token = "{token}"
+address = "http://{address}"
+token_file = "{token_file}"
+admin_token = "{token}"
 namespace = "{unique}"
 
 [outbound]
@@ -189,12 +238,56 @@ allow_http = true
             admin = self.database_url,
             tenant = role_url("integraci_tenant")?,
             platform = role_url("integraci_platform")?,
-            address = openbao.addr,
+            address = self.gate("openbao")?.address(),
+            token_file = self.dir.join("openbao.token").display(),
             token = openbao.root_token.expose_secret(),
         );
+        if self.is_whole {
+            text += &self.configure_rest(unique)?;
+        }
         let mut file = fs::File::options().create_new(true).write(true).mode(0o600).open(self.config())?;
         std::io::Write::write_all(&mut file, text.as_bytes())?;
         Ok(())
+    }
+
+    /// The sections of the systems that not every world uses.
+    fn configure_rest(&self, unique: &str) -> Result<String> {
+        let (keycloak, nats) = (self.platform.keycloak()?, self.platform.nats()?);
+        let kubernetes = self.platform.kubernetes()?;
+        let ca = self.dir.join("kubernetes-ca.pem");
+        fs::write(&ca, &kubernetes.ca_pem)?;
+        Ok(format!(
+            r#"
+[keycloak]
+url = "http://{keycloak_address}"
+client_id = "{unique}"
+client_secret_file = "{client_secret_file}"
+admin_client_id = "{admin_client_id}"
+admin_client_secret = "{admin_client_secret}"
+
+[nats]
+servers = ["nats://{nats_address}"]
+operator_signing_seed = "{seed}"
+system_credentials_file = "{credentials}"
+
+[kubernetes]
+server = "https://{kubernetes_address}"
+ca_certificate = "{ca}"
+token_file = "{token_file}"
+admin_token = "{admin_token}"
+"#,
+            keycloak_address = self.gate("keycloak")?.address(),
+            client_secret_file = self.dir.join("keycloak.secret").display(),
+            admin_client_id = keycloak.client_id,
+            admin_client_secret = keycloak.client_secret.expose_secret(),
+            nats_address = self.gate("nats")?.address(),
+            seed = nats.operator_signing_seed.expose_secret(),
+            credentials = nats.system_creds.display(),
+            kubernetes_address = self.gate("kubernetes")?.address(),
+            ca = ca.display(),
+            token_file = self.dir.join("kubernetes.token").display(),
+            admin_token = kubernetes.admin_token.expose_secret(),
+        ))
     }
 
     fn config(&self) -> PathBuf {
@@ -233,6 +326,25 @@ impl Server {
     pub const fn process(&mut self) -> &mut Background {
         &mut self.process
     }
+}
+
+/// A gate before each system that the servers use.
+fn gates(platform: &Endpoints, is_whole: bool) -> Result<BTreeMap<&'static str, Gate>> {
+    let authority = |url: &str| {
+        let (_, rest) = url.split_once("://").unwrap_or(("", url));
+        rest.trim_end_matches('/').to_owned()
+    };
+    let postgres: PgConnectOptions = platform.postgres()?.superuser_url.expose_secret().parse()?;
+    let mut targets = vec![
+        ("postgres", format!("{}:{}", postgres.get_host(), postgres.get_port())),
+        ("openbao", authority(&platform.openbao()?.addr)),
+    ];
+    if is_whole {
+        targets.push(("keycloak", authority(&platform.keycloak()?.url)));
+        targets.push(("nats", authority(&platform.nats()?.url)));
+        targets.push(("kubernetes", authority(&platform.kubernetes()?.server)));
+    }
+    targets.into_iter().map(|(system, target)| Ok((system, Gate::before(&target)?))).collect()
 }
 
 /// A directory for one server's logs, so that the next one does not write over them.

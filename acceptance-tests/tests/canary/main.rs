@@ -78,7 +78,7 @@ struct Left {
 }
 
 fn everything(platform: &Platform) -> Result<Left> {
-    let world = World::on(platform.endpoints(), "canary")?;
+    let world = World::on(platform.endpoints(), "canary", false)?;
     let control = Canary::of("a control", &hex::encode(rand::random::<[u8; 16]>()));
     let mut left = Left { canaries: Vec::new(), control, places: vec![world.dir().to_owned()] };
 

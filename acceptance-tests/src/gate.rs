@@ -1,0 +1,91 @@
+//! A gate on the way to a system: a TCP relay that can be shut, or made deaf, while the server works.
+//!
+//! It knows nothing of what it relays, so it stands before any system, with TLS or without.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+use crate::runtime::{block_on, spawn};
+
+/// What a gate does with what comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Lets all through.
+    Open,
+    /// Lets nobody in, and throws out who is there: the system is down, or the network is cut.
+    Shut,
+    /// Lets requests through and no answers back: what is asked happens, and nobody hears of it.
+    Deaf,
+}
+
+/// A gate before one address.
+#[derive(Clone)]
+pub struct Gate {
+    address: String,
+    mode: Arc<watch::Sender<Mode>>,
+}
+
+impl Gate {
+    /// Opens one before `target`, `host:port`.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub fn before(target: &str) -> Result<Self> {
+        let listener = block_on(TcpListener::bind("127.0.0.1:0")).context("opening a gate")?;
+        let address = listener.local_addr()?.to_string();
+        let mode = Arc::new(watch::Sender::new(Mode::Open));
+        let (target, seen) = (target.to_owned(), mode.clone());
+        drop(spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                drop(tokio::spawn(relay(client, target.clone(), seen.subscribe())));
+            }
+        }));
+        Ok(Self { address, mode })
+    }
+
+    /// `host:port` at which the system is reached through it.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Sets what it does from now on, with those who are there as well.
+    pub fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+}
+
+async fn relay(client: TcpStream, target: String, mut mode: watch::Receiver<Mode>) {
+    if *mode.borrow() == Mode::Shut {
+        return;
+    }
+    let Ok(system) = TcpStream::connect(&target).await else { return };
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_system, mut to_system) = system.into_split();
+    let shut = mode.clone();
+    let there = async move {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
+            if to_system.write_all(&buffer[..count]).await.is_err() {
+                break;
+            }
+        }
+    };
+    let back = async move {
+        let mut buffer = vec![0; 16 * 1024];
+        while let Ok(count @ 1..) = from_system.read(&mut buffer).await {
+            if *shut.borrow() != Mode::Deaf && to_client.write_all(&buffer[..count]).await.is_err() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = there => {}
+        () = back => {}
+        _ = mode.wait_for(|mode| *mode == Mode::Shut) => {}
+    }
+}
