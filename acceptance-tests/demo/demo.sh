@@ -14,8 +14,8 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 dev=$root/.dev
 bin=${CARGO_TARGET_DIR:-$root/target}/debug
 work=$dev/onboarding
-# The first start on a machine downloads Postgres and OpenBao.
-start_deadline_s=600
+# The first start on a machine downloads the systems and builds Kubernetes.
+start_deadline_s=1800
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 fail() {
@@ -138,7 +138,7 @@ ENV
 }
 
 start_server() {
-    say "Starting Postgres, OpenBao and the control plane in .dev/"
+    say "Starting the five systems and the control plane in .dev/"
     start server "$bin/integraci-server" dev --dir "$dev/platform"
     await server '^listening on ' >/dev/null
 }
@@ -197,8 +197,8 @@ show() {
     cat <<TEXT
   control plane   $INTEGRACI_ENDPOINT   (API reference: $INTEGRACI_ENDPOINT/docs)
   far ends        $far_side   (the tenants' registry and webhooks)
-  secrets         OpenBao, $OPENBAO_ADDR, one namespace a tenant:
-$(sed -n 's/^\([a-z][a-z-]*\):$/                    '"${OPENBAO_NAMESPACE:+$OPENBAO_NAMESPACE\/}"'tenant-\1/p' "$work/tenants.yaml")
+  systems         a place a tenant in each, named tenant-<slug>:
+$(sed -n 's/^  \(postgres\|openbao\|nats\|keycloak\|kubernetes\) /                    \1 /p' "$dev/server.out")
   state           $work/terraform.tfstate: searched for the secrets and the token, none is there
 TEXT
 }

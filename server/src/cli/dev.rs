@@ -1,15 +1,18 @@
-//! `dev`: the whole platform on one machine, for trying it out. Starts the real Postgres and OpenBao,
-//! migrates, makes a first platform token, serves, and says where everything is.
+//! `dev`: the whole platform on one machine, for trying it out. Starts the five real systems, migrates,
+//! prepares each system as an administrator would, makes a first platform token, serves, and says where
+//! everything is. What this machine cannot run is off, and said to be.
 //!
 //! The data directory keeps everything between runs. In it, readable by its owner only: `dev.env`
-//! (endpoint and token, for a shell) and `integraci.toml` (the configuration, for the other commands).
+//! (endpoint and token, for a shell), `integraci.toml` (the configuration, for the other commands) and
+//! `credentials/` (what the server logs in with).
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
+use futures_util::future::join_all;
 use integraci_api::tokens::{Scope, TokenCreate};
-use local_platform::{Platform, Progress, System, Wanted};
+use local_platform::{Cache, Platform, Progress, System, Wanted};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{ConnectOptions, Connection};
 use url::Url;
@@ -18,6 +21,7 @@ use super::{migrate, print, stop_on_signal, write_private};
 use crate::accounts::{TokenSecret, Tokens};
 use crate::config::Config;
 use crate::serve::Replica;
+use crate::setup;
 use crate::source::Source;
 use crate::store::{PLATFORM_ROLE, Store, TENANT_ROLE};
 
@@ -32,33 +36,69 @@ pub(super) struct DevArgs {
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:0")]
     listen: String,
+    /// A system to leave out: keycloak, nats or kubernetes; may be given many times.
+    #[arg(long = "without", value_name = "SYSTEM")]
+    without: Vec<System>,
 }
+
+/// A system that is left out, and why.
+type Off = (System, String);
 
 pub(super) async fn run(args: DevArgs) -> anyhow::Result<()> {
     let stop = stop_on_signal()?;
     std::fs::create_dir_all(&args.dir).with_context(|| format!("{} cannot be made", args.dir.display()))?;
-    let wanted = Wanted::of([System::Postgres, System::OpenBao]);
-    let progress = Progress::stderr();
-    let starting = Platform::start(&args.dir, &wanted, &progress);
-    let platform = tokio::select! {
-        platform = starting => platform?,
+    let starting = start(&args);
+    let (platform, off) = tokio::select! {
+        started = starting => started?,
         () = stop.cancelled() => return Ok(()),
     };
-    let outcome = serve_on(&args, &platform, stop).await;
+    let outcome = serve_on(&args, &platform, &off, stop).await;
     platform.stop().await;
     outcome
+}
+
+/// Gets and starts every system that this machine can run.
+async fn start(args: &DevArgs) -> anyhow::Result<(Platform, Vec<Off>)> {
+    let (cache, progress) = (Cache::from_env()?, Progress::stderr());
+    let got = join_all(System::ALL.map(|system| {
+        let (cache, progress) = (&cache, &progress);
+        async move {
+            if args.without.contains(&system) {
+                return (system, Err("left out, as was asked".to_owned()));
+            }
+            let got = cache.system(system, progress).await;
+            (system, got.map_err(|error| error.to_string()))
+        }
+    }))
+    .await;
+    let (mut wanted, mut off) = (Vec::new(), Vec::new());
+    for (system, got) in got {
+        match got {
+            Ok(_) => wanted.push(system),
+            Err(why) if matches!(system, System::Postgres | System::OpenBao) => {
+                anyhow::bail!("{system}, which the platform cannot be without: {why}");
+            }
+            Err(why) => off.push((system, why)),
+        }
+    }
+    let platform = Platform::start_from(&cache, &args.dir, &Wanted::of(wanted), &progress).await?;
+    Ok((platform, off))
 }
 
 async fn serve_on(
     args: &DevArgs,
     platform: &Platform,
+    off: &[Off],
     stop: tokio_util::sync::CancellationToken,
 ) -> anyhow::Result<()> {
     let file = args.dir.join("integraci.toml");
-    write_private(&file, &configuration(&args.listen, platform)?)?;
+    write_private(&file, &configuration(args, platform)?)?;
     let config = Config::load(Some(&file))?;
     make_database(platform).await?;
     migrate(&config).await?;
+    setup::run(&config).await?;
+    // With the credentials that the setup has just written.
+    let config = Config::load(Some(&file))?;
     let env = args.dir.join("dev.env");
     let store = Store::new(&config.store)?;
     let token = token(&store, &env).await?;
@@ -75,7 +115,9 @@ async fn serve_on(
     for (system, address) in platform.endpoints().addresses() {
         print(&format!("  {:<11} {address}", system.to_string()))?;
     }
-    print("  off         Keycloak, NATS, Kubernetes: the server does not use them yet")?;
+    for (system, why) in off {
+        print(&format!("  {:<11} off: {why}", system.to_string()))?;
+    }
     print(&format!("  endpoint and token for a shell: set -a; . {}; set +a", env.display()))?;
     print(&format!("  configuration for other commands: --config {}", file.display()))?;
     replica.serve(stop).await?;
@@ -84,7 +126,7 @@ async fn serve_on(
 }
 
 /// The configuration of this run. The roles' passwords are new each time; `migrate` sets them.
-fn configuration(listen: &str, platform: &Platform) -> anyhow::Result<String> {
+fn configuration(args: &DevArgs, platform: &Platform) -> anyhow::Result<String> {
     let postgres = &platform.endpoints().postgres()?.superuser_url;
     let openbao = platform.endpoints().openbao()?;
     let url = |role: Option<&str>| -> anyhow::Result<String> {
@@ -97,19 +139,53 @@ fn configuration(listen: &str, platform: &Platform) -> anyhow::Result<String> {
         }
         Ok(url.into())
     };
-    Ok(format!(
+    let credentials = std::path::absolute(args.dir.join("credentials"))?;
+    std::fs::create_dir_all(&credentials)?;
+    let credential = |name: &str| credentials.join(name).display().to_string();
+    let mut text = format!(
         "# Written anew at each start of `integraci-server dev`.\n\
-         listen = {listen:?}\n\n\
+         listen = {:?}\n\
+         metrics_listen = \"127.0.0.1:0\"\n\n\
          [database]\ntenant_url = {:?}\nplatform_url = {:?}\nadmin_url = {:?}\n\n\
-         [openbao]\naddress = {:?}\ntoken = {:?}\n\n\
          # What runs on this machine may be called: the far sides of a demo do.\n\
-         [outbound]\nallow = [\"127.0.0.0/8\", \"::1/128\"]\nallow_http = true\n",
+         [outbound]\nallow = [\"127.0.0.0/8\", \"::1/128\"]\nallow_http = true\n\n\
+         [openbao]\naddress = {:?}\ntoken_file = {:?}\nadmin_token = {:?}\n",
+        args.listen,
         url(Some(TENANT_ROLE))?,
         url(Some(PLATFORM_ROLE))?,
         url(None)?,
         openbao.addr,
+        credential("openbao"),
         openbao.root_token.expose_secret(),
-    ))
+    );
+    if let Ok(keycloak) = platform.endpoints().keycloak() {
+        text += &format!(
+            "\n[keycloak]\nurl = {:?}\nclient_secret_file = {:?}\nadmin_client_id = {:?}\nadmin_client_secret = {:?}\n",
+            keycloak.url,
+            credential("keycloak"),
+            keycloak.client_id,
+            keycloak.client_secret.expose_secret(),
+        );
+    }
+    if let Ok(nats) = platform.endpoints().nats() {
+        text += &format!(
+            "\n[nats]\nservers = [{:?}]\noperator_signing_seed = {:?}\nsystem_credentials_file = {:?}\n",
+            nats.url,
+            nats.operator_signing_seed.expose_secret(),
+            nats.system_creds,
+        );
+    }
+    if let Ok(kubernetes) = platform.endpoints().kubernetes() {
+        let ca = credentials.join("kubernetes-ca.pem");
+        std::fs::write(&ca, &kubernetes.ca_pem)?;
+        text += &format!(
+            "\n[kubernetes]\nserver = {:?}\nca_certificate = {ca:?}\ntoken_file = {:?}\nadmin_token = {:?}\n",
+            kubernetes.server,
+            credential("kubernetes"),
+            kubernetes.admin_token.expose_secret(),
+        );
+    }
+    Ok(text)
 }
 
 async fn make_database(platform: &Platform) -> anyhow::Result<()> {
