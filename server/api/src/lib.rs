@@ -11,6 +11,7 @@ pub mod connectors;
 pub mod credentials;
 pub mod ids;
 pub mod isolation;
+pub mod keys;
 pub mod operations;
 pub mod page;
 pub mod problem;
