@@ -24,7 +24,7 @@ systems: build
 	$(PLATFORM) get
 
 test: systems ## Runs every test, against the real systems
-	$(PLATFORM) with postgres openbao -- cargo test --workspace $(FEATURES)
+	$(PLATFORM) with postgres openbao nats keycloak kubernetes -- cargo test --workspace $(FEATURES)
 
 canary: build ## Applies unique secrets and looks for them everywhere but in OpenBao
 	@cargo test -q -p acceptance-tests --test canary
