@@ -1,7 +1,8 @@
-//! `make bench`: what our provider costs, beside the same provider in Go, measured in one run.
+//! `make bench`: what a tenant costs beside the slowest of its systems, and what our provider costs beside
+//! the same provider in Go, measured in one run.
 //!
-//! Both are spoken to as core does: go-plugin's handshake, mutual TLS, gRPC. Neither creates
-//! anything. The figures go to `docs/benchmarks.md`, with the aims they are held against; an aim
+//! Both providers are spoken to as core does: go-plugin's handshake, mutual TLS, gRPC. Neither creates
+//! anything; the tenants are real, on the five real systems. The figures go to `docs/benchmarks.md`, with the aims they are held against; an aim
 //! that is missed is written down as missed.
 
 #![expect(clippy::print_stderr, reason = "a program for people, which says what it is doing")]
@@ -11,6 +12,7 @@ mod machine;
 mod plugin;
 mod report;
 mod subject;
+mod tenants;
 mod terraform;
 mod tls;
 mod wire;
@@ -51,13 +53,20 @@ pub(crate) struct Figures {
     pub(crate) latency: Duration,
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<()> {
+fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the crate lies in the workspace")?;
     let scratch = tempfile::tempdir().context("making a directory for the run")?;
+    eprintln!("building the server, in release, and making tenants on all five systems");
+    let tenants = tenants::measure(root, scratch.path())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(providers(root, scratch.path(), &tenants))
+}
+
+/// What our provider costs, beside the same in Go; and the report of all.
+async fn providers(root: &Path, scratch: &Path, tenants: &tenants::Figures) -> Result<()> {
     eprintln!("building both providers, in release");
     let ours = Subject::ours(root)?;
-    let baseline = Subject::baseline(root, scratch.path())?;
+    let baseline = Subject::baseline(root, scratch)?;
     let logging = baseline.logging();
     let subjects = [&ours, &baseline, &logging];
 
@@ -66,19 +75,19 @@ async fn main() -> Result<()> {
     eprintln!("starting each {SPAWNS} times");
     for _ in 0..SPAWNS {
         for (subject, spawns) in subjects.iter().zip(&mut spawns) {
-            let plugin = Plugin::spawn(subject, scratch.path())?;
+            let plugin = Plugin::spawn(subject, scratch)?;
             spawns.push(plugin.handshake);
         }
     }
     for ((subject, spawns), figures) in subjects.iter().zip(spawns).zip(&mut figures) {
         figures.handshake = median(spawns);
         eprintln!("{}: schema, and planning {RESOURCES} and {MANY_RESOURCES}, {RUNS} times", subject.name);
-        measure(subject, scratch.path(), figures).await?;
+        measure(subject, scratch, figures).await?;
     }
 
     eprintln!("terraform plan of {RESOURCES}, {RUNS} times each");
-    let plans = terraform::walls(&[&ours, &baseline], RESOURCES, RUNS, scratch.path())?;
-    let report = report::render(&figures, &plans)?;
+    let plans = terraform::walls(&[&ours, &baseline], RESOURCES, RUNS, scratch)?;
+    let report = report::render(&figures, &plans, tenants)?;
     let path: PathBuf = root.join("docs/benchmarks.md");
     std::fs::write(&path, &report).with_context(|| format!("writing {}", path.display()))?;
     eprintln!("\n{report}");

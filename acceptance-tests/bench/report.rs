@@ -7,24 +7,30 @@ use anyhow::{Context as _, Result};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
+use crate::tenants;
 use crate::terraform::Walls;
 use crate::{Figures, MANY_RESOURCES, RESOURCES, RUNS, SPAWNS, machine};
 
 /// Renders `docs/benchmarks.md`.
-pub(crate) fn render([ours, baseline, logging]: &[Figures; 3], walls: &Walls) -> Result<String> {
+pub(crate) fn render(
+    [ours, baseline, logging]: &[Figures; 3],
+    walls: &Walls,
+    tenants: &tenants::Figures,
+) -> Result<String> {
     let mut page = String::new();
     let date = OffsetDateTime::now_utc().format(format_description!("[year]-[month]-[day]"))?;
     let memory_gib = machine::memory_bytes()? >> 30;
     write!(
         page,
         "# Benchmarks\n\n\
-         What the provider costs, beside a minimal provider in Go on terraform-plugin-framework 1.19\n\
+         What a tenant costs, beside what the slowest of its systems takes alone; and what the provider costs, beside a minimal provider in Go on terraform-plugin-framework 1.19\n\
          (`acceptance-tests/bench/go-provider`). Written by `make bench`; do not edit.\n\n\
          Measured {date} on {} cores and {memory_gib} GiB, with {}. Other machines give other figures; the\n\
          ratios travel better.\n\n",
         machine::cores()?,
         walls.version,
     )?;
+    tenants_aims(&mut page, tenants)?;
     aims(&mut page, ours, baseline, walls)?;
     details(&mut page, [ours, baseline, logging])?;
     page.push_str(METHOD);
@@ -71,7 +77,7 @@ fn aims(page: &mut String, ours: &Figures, baseline: &Figures, walls: &Walls) ->
         memory("peak, planning {RESOURCES} resources", ours.peak_bytes, baseline.peak_bytes, 0.1),
         time("provider CPU, planning {RESOURCES} resources", ours.cpu, baseline.cpu, 0.1),
     ];
-    page.push_str("## Against the aims\n\n| | ours | Go | ratio | aim | |\n|---|--:|--:|--:|--:|---|\n");
+    page.push_str("## The provider\n\n| | ours | Go | ratio | aim | |\n|---|--:|--:|--:|--:|---|\n");
     for aim in aims {
         row(page, &aim)?;
     }
@@ -96,6 +102,40 @@ fn aims(page: &mut String, ours: &Figures, baseline: &Figures, walls: &Walls) ->
         milliseconds(go_wall),
         milliseconds(ours.cpu),
     )?;
+    Ok(())
+}
+
+/// What a tenant costs.
+fn tenants_aims(page: &mut String, figures: &tenants::Figures) -> Result<()> {
+    let (slowest, alone) =
+        figures.alone.iter().max_by_key(|(_, took)| **took).context("the systems were measured alone")?;
+    let time = |what: String, ours: Duration, compared: Duration, beside: &str, at_most| Aim {
+        what,
+        ours: milliseconds(ours),
+        compared: format!("{} ({beside})", milliseconds(compared)),
+        ratio: ours.as_secs_f64() / compared.as_secs_f64(),
+        at_most,
+    };
+    let many = tenants::MANY;
+    page.push_str("## A tenant, on all five systems\n\n| | ours | compared with | ratio | aim | |\n|---|--:|--:|--:|--:|---|\n");
+    row(page, &time("a tenant, from POST to active".into(), figures.active, *alone, slowest, 1.25))?;
+    let apply = format!("{many} tenants by `terraform apply`, 10 at a time");
+    row(page, &time(apply, figures.apply, figures.realms, "as many bare realms, 10 at a time", 1.3))?;
+    let read = "a tenant read, of 1,000".to_owned();
+    row(page, &time(read, figures.read_of_many, figures.read_of_few, "of 10", 1.2))?;
+    let peak = Aim {
+        what: "the server's memory at its peak".into(),
+        ours: mebibytes(figures.server_peak_bytes),
+        compared: "100 MB".into(),
+        ratio: fraction(figures.server_peak_bytes) / 100e6,
+        at_most: 1.0,
+    };
+    row(page, &peak)?;
+    page.push_str("\nEach system's own creation alone:\n\n| | median |\n|---|--:|\n");
+    for (system, took) in &figures.alone {
+        writeln!(page, "| {system} | {} |", milliseconds(*took))?;
+    }
+    page.push('\n');
     Ok(())
 }
 
@@ -127,6 +167,10 @@ fn details(page: &mut String, columns: [&Figures; 3]) -> Result<()> {
 const METHOD: &str = "
 ## How
 
+- Tenants: a release build of the server on the five real systems of `local-platform`, all on this machine, so
+  that they share its cores. A tenant and each bare creation, in turn, 15 times. The bare realm has the roles and
+  clients of a tenant's and is one POST with a token at hand; half of the bare realms are made before the apply and
+  half after it, as every realm makes the next one slower. The read is a GET through HTTP, median of 1,000.
 - Both providers are built for release and driven by the same client: go-plugin's handshake, mutual TLS
   with a P-521 certificate, gRPC over a Unix socket, ten calls at a time as core makes them. A resource
   planned is one ValidateResourceConfig and one PlanResourceChange for a tenant that does not exist yet;

@@ -14,8 +14,8 @@ use crate::runtime;
 /// When this is not run by cargo.
 pub fn profile_dir() -> Result<PathBuf> {
     let exe = std::env::current_exe().context("finding the test executable")?;
-    // target/PROFILE/deps/NAME-HASH
-    let dir = exe.ancestors().nth(2).filter(|dir| dir.join("deps").is_dir());
+    // target/PROFILE/deps/NAME-HASH of a test, target/PROFILE/NAME of the benchmark
+    let dir = exe.ancestors().skip(1).take(2).find(|dir| dir.join("deps").is_dir());
     dir.map(PathBuf::from).context("the acceptance tests are run by `cargo test`")
 }
 

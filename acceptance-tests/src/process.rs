@@ -78,6 +78,12 @@ impl Background {
         }
     }
 
+    /// Its process id (setpriv becomes the command, under the same id).
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it has ended.
     ///
     /// # Errors

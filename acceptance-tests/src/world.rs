@@ -314,6 +314,12 @@ impl Server {
         &self.endpoint
     }
 
+    /// The first token.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     /// A client with the first token.
     ///
     /// # Errors
