@@ -4,19 +4,21 @@
 //! side's text into its errors, and its settings print the token. What is left is JSON over four
 //! verbs, which is this file.
 //!
-//! Knows nothing of tenants. Every call has a deadline, a bounded answer and a span that names the
+//! Knows nothing of tenants. The token can be replaced while the client is in use. Every call has a deadline, a bounded answer and a span that names the
 //! operation and never an argument; no error carries the text of an answer. Redirects are not
 //! followed: a standby forwards by itself unless it is told not to.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
+use integraci_api::SecretText;
 use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use subtle::ConstantTimeEq as _;
 use tracing::Instrument as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -30,6 +32,7 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(10 * 60);
 
 const TOKEN_HEADER: &str = "x-vault-token";
 const NAMESPACE_HEADER: &str = "x-vault-namespace";
+const WRAP_TTL_HEADER: &str = "x-vault-wrap-ttl";
 
 /// A connection to one OpenBao. Cheap to clone; its `Debug` shows the address alone.
 #[derive(Clone)]
@@ -38,7 +41,7 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     http: reqwest::Client,
     base: String,
-    token: HeaderValue,
+    token: RwLock<HeaderValue>,
     parent: Option<String>,
     timeout: Duration,
 }
@@ -74,14 +77,25 @@ pub(crate) struct Call<'a> {
     operation: &'static str,
     method: Method,
     path: &'a str,
-    namespace: Option<&'a str>,
+    namespace: Namespace<'a>,
     authenticated: bool,
+    wrap_ttl: Option<Duration>,
     body: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// Where a call is made.
+#[derive(Clone, Copy)]
+enum Namespace<'a> {
+    Root,
+    Platform,
+    /// Below the platform's own.
+    Below(&'a str),
 }
 
 impl<'a> Call<'a> {
     const fn new(operation: &'static str, method: Method, path: &'a str) -> Self {
-        Self { operation, method, path, namespace: None, authenticated: true, body: None }
+        let namespace = Namespace::Platform;
+        Self { operation, method, path, namespace, authenticated: true, wrap_ttl: None, body: None }
     }
 
     /// Reads.
@@ -106,19 +120,33 @@ impl<'a> Call<'a> {
 
     /// In a namespace below the platform's own.
     pub(crate) const fn namespace(mut self, name: &'a str) -> Self {
-        self.namespace = Some(name);
+        self.namespace = Namespace::Below(name);
         self
     }
 
     /// In a namespace below the platform's own, or in that itself.
-    pub(crate) const fn within(mut self, name: Option<&'a str>) -> Self {
-        self.namespace = name;
+    pub(crate) const fn within(self, name: Option<&'a str>) -> Self {
+        match name {
+            Some(name) => self.namespace(name),
+            None => self,
+        }
+    }
+
+    /// In the root namespace.
+    pub(crate) const fn root(mut self) -> Self {
+        self.namespace = Namespace::Root;
         self
     }
 
-    /// Without the token, in the root namespace: the health of the node.
+    /// Without the token.
     pub(crate) const fn anonymous(mut self) -> Self {
         self.authenticated = false;
+        self
+    }
+
+    /// With an answer that is wrapped: a token that gives it out once, until `ttl` is over.
+    pub(crate) const fn wrapped(mut self, ttl: Duration) -> Self {
+        self.wrap_ttl = Some(ttl);
         self
     }
 
@@ -146,11 +174,9 @@ impl Client {
     /// # Errors
     /// The configuration cannot be used; says which part.
     pub fn new(config: &OpenBaoConfig) -> Result<Self, ClientError> {
-        let mut token =
-            HeaderValue::from_str(config.token.expose()).map_err(|_| ClientError::TokenInvalid)?;
-        token.set_sensitive(true);
+        let token = header(&config.token)?;
         let parent = config.namespace.as_deref().map(|path| path.trim_matches('/')).filter(|p| !p.is_empty());
-        if parent.is_some_and(|path| HeaderValue::from_str(path).is_err()) {
+        if !parent.is_none_or(is_path) {
             return Err(ClientError::NamespaceInvalid);
         }
         let mut builder = reqwest::Client::builder()
@@ -170,15 +196,66 @@ impl Client {
         Ok(Self(Arc::new(Inner {
             http: builder.build().map_err(|_| ClientError::Setup)?,
             base: config.address.as_str().trim_end_matches('/').to_owned(),
-            token,
+            token: RwLock::new(token),
             parent: parent.map(str::to_owned),
             timeout: config.timeout,
         })))
     }
 
+    /// The same, with another token.
+    pub(super) fn with_token(&self, token: &SecretText) -> Result<Self, ClientError> {
+        Ok(self.like(header(token)?, self.0.parent.clone()))
+    }
+
+    /// The same, in the root namespace.
+    pub(super) fn at_root(&self) -> Self {
+        self.like(self.token(), None)
+    }
+
+    /// The same, in a namespace below its own.
+    pub(super) fn inside(&self, name: &str) -> Self {
+        self.like(self.token(), Some(self.namespace_path(name)))
+    }
+
+    fn like(&self, token: HeaderValue, parent: Option<String>) -> Self {
+        Self(Arc::new(Inner {
+            http: self.0.http.clone(),
+            base: self.0.base.clone(),
+            token: RwLock::new(token),
+            parent,
+            timeout: self.0.timeout,
+        }))
+    }
+
+    /// Whether this is the token that it uses.
+    pub(super) fn has_token(&self, token: &SecretText) -> bool {
+        self.token().as_bytes().ct_eq(token.expose().as_bytes()).into()
+    }
+
+    fn token(&self) -> HeaderValue {
+        self.0.token.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes another token from the next call on, in every clone of this client.
+    pub(super) fn replace_token(&self, token: &SecretText) -> Result<(), ClientError> {
+        *self.0.token.write().unwrap_or_else(PoisonError::into_inner) = header(token)?;
+        Ok(())
+    }
+
     /// Its address, as tenants reach it.
     pub(crate) fn address(&self) -> &str {
         &self.0.base
+    }
+
+    /// The platform's own namespace, from the root; none when it is the root.
+    pub(super) fn parent(&self) -> Option<&str> {
+        self.0.parent.as_deref()
+    }
+
+    /// What OpenBao calls the rate limit of a namespace below the platform's own: all of them stand in
+    /// the root namespace, so the path is in the name.
+    pub(super) fn quota_name(&self, name: &str) -> String {
+        format!("integraci.{}", self.namespace_path(name).replace('/', "."))
     }
 
     /// The path of a namespace below the platform's own, from the root.
@@ -197,7 +274,12 @@ impl Client {
         namespace: Option<&str>,
         path: &str,
     ) -> Result<Option<T>, SystemError> {
-        let call = Call { namespace, ..Call::get(operation, path) };
+        self.found(Call::get(operation, path).within(namespace)).await
+    }
+
+    /// Makes a call whose answer has data; nothing there is `None`, as for [`Client::read`].
+    pub(crate) async fn found<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<Option<T>, SystemError> {
+        let operation = call.operation;
         match self.ask(call).await? {
             Answer::Body(body) => parsed::<Envelope<T>>(operation, &body).map(|envelope| Some(envelope.data)),
             Answer::Nothing => Ok(None),
@@ -236,16 +318,20 @@ impl Client {
         let operation = call.operation;
         let mut headers = HeaderMap::new();
         if call.authenticated {
-            headers.insert(TOKEN_HEADER, self.0.token.clone());
-            let namespace = match call.namespace {
-                Some(name) => Some(self.namespace_path(name)),
-                None => self.0.parent.clone(),
-            };
-            if let Some(path) = namespace {
-                let path = HeaderValue::from_str(&path)
-                    .map_err(|_| broken(operation, "the namespace is not a path"))?;
-                headers.insert(NAMESPACE_HEADER, path);
-            }
+            headers.insert(TOKEN_HEADER, self.token());
+        }
+        let namespace = match call.namespace {
+            Namespace::Root => None,
+            Namespace::Platform => self.0.parent.clone(),
+            Namespace::Below(name) => Some(self.namespace_path(name)),
+        };
+        if let Some(path) = namespace {
+            let path =
+                HeaderValue::from_str(&path).map_err(|_| broken(operation, "the namespace is not a path"))?;
+            headers.insert(NAMESPACE_HEADER, path);
+        }
+        if let Some(ttl) = call.wrap_ttl {
+            headers.insert(WRAP_TTL_HEADER, ttl.as_secs().into());
         }
         let url = format!("{}/v1/{}", self.0.base, call.path);
         let mut request = self.0.http.request(call.method, url).headers(headers);
@@ -262,6 +348,20 @@ impl Client {
         let body = read_bounded(response).await.map_err(|reason| broken(operation, reason))?;
         if status == StatusCode::NOT_FOUND { absence(operation, &body) } else { Ok(Answer::Body(body)) }
     }
+}
+
+fn header(token: &SecretText) -> Result<HeaderValue, ClientError> {
+    let mut token = HeaderValue::from_str(token.expose()).map_err(|_| ClientError::TokenInvalid)?;
+    token.set_sensitive(true);
+    Ok(token)
+}
+
+/// Whether it can be the path of a namespace, and can stand as such in a policy.
+fn is_path(text: &str) -> bool {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+    };
+    text.split('/').all(is_name)
 }
 
 /// What OpenBao answers when it does what is asked, or has nothing at the path.
@@ -351,8 +451,6 @@ fn refusal(operation: &'static str, status: StatusCode, headers: &HeaderMap) -> 
 
 #[cfg(test)]
 mod tests {
-    use integraci_api::SecretText;
-
     use super::*;
 
     fn client(token: &str) -> Result<Client, ClientError> {
@@ -376,6 +474,14 @@ mod tests {
     fn a_token_with_a_line_break_is_refused_without_being_quoted() {
         let error = client("s.canary\n").unwrap_err();
         assert!(!format!("{error} {error:?}").contains("canary"));
+    }
+
+    #[test]
+    fn a_namespace_is_a_path_that_means_only_itself_in_a_policy() {
+        assert!(is_path("platform") && is_path("a/b-1_c.d"));
+        for wrong in ["a//b", "+", "a/*", "a b", "a\"", "ä"] {
+            assert!(!is_path(wrong), "{wrong}");
+        }
     }
 
     #[test]

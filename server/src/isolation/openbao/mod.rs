@@ -15,6 +15,7 @@ mod check;
 mod client;
 mod keys;
 mod kv;
+mod renewal;
 pub mod setup;
 mod signer;
 
@@ -34,6 +35,7 @@ pub(crate) use self::client::Call;
 pub use self::client::{Client, ClientError};
 pub use self::keys::{KEYS_MOUNT, TenantKeys};
 use self::kv::Mount;
+pub use self::renewal::renewal;
 pub use self::signer::{ATTESTATION_KEY, PublicKey, SIGNING_MOUNT, Signature, Signer};
 use super::{Drift, ErrorClass, Facts, Finding, Isolation, Issued, Remnant, System, SystemError, Wanted};
 
