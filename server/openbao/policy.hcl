@@ -42,9 +42,9 @@ path "PLATFORM/integraci/metadata/tenants/*" {
 }
 
 # Signatures, and the public keys to check them by.
-path "PLATFORM/integraci-transit/sign/*" {
+path "PLATFORM/integraci-transit/sign/+" {
   capabilities = ["update"]
 }
-path "PLATFORM/integraci-transit/keys/*" {
+path "PLATFORM/integraci-transit/keys/+" {
   capabilities = ["read"]
 }

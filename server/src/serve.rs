@@ -1,6 +1,7 @@
 //! One replica of the server: listens, carries out operations, and leaves without dropping either.
 
 use std::future::IntoFuture as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::connectors::verify::Verifier;
 use crate::connectors::{self, Connectors};
 use crate::http;
 use crate::idempotency;
-use crate::isolation::openbao::{Client, ClientError, OpenBao};
+use crate::isolation::openbao::{Client, ClientError, OpenBao, renewal};
 use crate::isolation::{Cell, Cells};
 use crate::metrics::Metrics;
 use crate::operations::Operations;
@@ -67,6 +68,8 @@ pub struct Replica {
     changes: Changes,
     runner: Runner,
     reconciler: Reconciler,
+    /// OpenBao's client, and the file that its token was read from.
+    bao: (Client, Option<PathBuf>),
     metrics: Option<(TcpListener, Metrics)>,
     limits: http::HttpLimits,
     stop: CancellationToken,
@@ -88,7 +91,7 @@ impl Replica {
         let replica: Arc<str> = format!("replica-{}", source.uuid().simple()).into();
         let bao = Client::new(&config.openbao.system)?;
         let cells = Arc::new(cells(&config, &bao));
-        let secrets = ConnectorSecrets::new(bao);
+        let secrets = ConnectorSecrets::new(bao.clone());
         let verifier = Verifier::new(Outbound::new(&config.outbound)?);
         let sagas = tenants::definitions(&store, &cells, source)
             .into_iter()
@@ -120,7 +123,9 @@ impl Replica {
             Some(address) => Some((bind(address).await?, Metrics::new(store.clone()))),
             None => None,
         };
-        Ok(Self { listener, app, store, changes, runner, reconciler, metrics, limits: config.http, stop })
+        let bao = (bao, config.openbao.credential_file);
+        let limits = config.http;
+        Ok(Self { listener, app, store, changes, runner, reconciler, bao, metrics, limits, stop })
     }
 
     /// Where it listens.
@@ -148,6 +153,8 @@ impl Replica {
         tasks.spawn(self.changes.clone().listen(self.store.clone(), stop.clone()));
         tasks.spawn(self.runner.run(stop.clone()));
         tasks.spawn(self.reconciler.run(stop.clone()));
+        let (bao, token_file) = self.bao;
+        tasks.spawn(renewal(bao, token_file, stop.clone()));
         tasks.spawn(idempotency::forget_old(self.store.clone(), stop.clone()));
         if let Some((listener, metrics)) = self.metrics {
             let serving = axum::serve(listener, metrics.router());

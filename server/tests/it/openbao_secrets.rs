@@ -9,7 +9,7 @@ use integraci_server::isolation::{ErrorClass, Isolation as _};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::openbao::{Bao, tenant, wanted};
+use crate::openbao_world::{Bao, tenant, wanted};
 
 type Secrets = BTreeMap<String, SecretText>;
 
@@ -23,7 +23,7 @@ struct World {
 
 impl World {
     async fn new(slug: &str) -> Self {
-        let bao = Bao::new();
+        let bao = Bao::new().await;
         let tenant = tenant(slug);
         bao.system().ensure(&wanted(&tenant)).await.unwrap();
         let connector = "con_0190a0a0000070008000000000000001".parse().unwrap();
@@ -130,7 +130,7 @@ async fn a_change_made_by_hand_shows_in_the_version() {
 
 #[tokio::test]
 async fn without_a_place_a_write_is_refused_as_gone_and_a_removal_succeeds() {
-    let bao = Bao::new();
+    let bao = Bao::new().await;
     let (secrets, tenant) = (ConnectorSecrets::new(bao.client()), tenant("nowhere"));
     let connector = "con_0190a0a0000070008000000000000002".parse().unwrap();
     let gone = secrets.put(&tenant, connector, 0, &key("first")).await.unwrap_err();

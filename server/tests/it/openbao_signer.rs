@@ -3,12 +3,12 @@
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use integraci_server::isolation::ErrorClass;
 use integraci_server::isolation::openbao::{
-    ATTESTATION_KEY, Client, PublicKey, SIGNING_MOUNT, Signature, Signer, setup,
+    ATTESTATION_KEY, PublicKey, SIGNING_MOUNT, Signature, Signer, setup,
 };
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::openbao::Bao;
+use crate::openbao_world::Bao;
 
 fn is_good(keys: &[PublicKey], message: &[u8], signature: &Signature) -> bool {
     keys.iter().find(|key| key.kid == signature.kid).is_some_and(|key| {
@@ -18,18 +18,16 @@ fn is_good(keys: &[PublicKey], message: &[u8], signature: &Signature) -> bool {
 
 #[tokio::test]
 async fn a_signature_is_good_before_and_after_its_key_is_rotated() {
-    let bao = Bao::new();
-    let config = bao.prepared().await;
-    let namespace = config.namespace.clone().unwrap();
-    let signer = Signer::new(Client::new(&config).unwrap());
+    let bao = Bao::new().await;
+    let signer = Signer::new(bao.client());
 
     let first = signer.sign(ATTESTATION_KEY, b"of the first").await.unwrap();
     assert_eq!(first.kid, "attestation-v1");
     let path = format!("{SIGNING_MOUNT}/keys/{ATTESTATION_KEY}/rotate");
-    bao.root(Method::POST, &namespace, &path, Value::Null).await;
+    bao.root(Method::POST, "", &path, Value::Null).await;
     let second = signer.sign(ATTESTATION_KEY, b"of the second").await.unwrap();
     // An administrator may run setup again: it makes no other key.
-    setup::prepare(&bao.cell(config)).await.unwrap();
+    setup::prepare(&bao.cell()).await.unwrap();
 
     let keys = signer.public_keys(ATTESTATION_KEY).await.unwrap();
     let kids: Vec<_> = keys.iter().map(|key| key.kid.as_str()).collect();
@@ -43,8 +41,7 @@ async fn a_signature_is_good_before_and_after_its_key_is_rotated() {
 
 #[tokio::test]
 async fn a_key_that_is_not_there_signs_nothing() {
-    let bao = Bao::new();
-    let signer = Signer::new(Client::new(&bao.prepared().await).unwrap());
+    let signer = Signer::new(Bao::new().await.client());
     let refused = signer.sign("nobodys", b"message").await.unwrap_err();
     assert_eq!((refused.operation, refused.class), ("sign", ErrorClass::Refused));
     assert_eq!(signer.public_keys("nobodys").await.unwrap_err().class, ErrorClass::Gone);

@@ -78,7 +78,8 @@ struct OwnToken {
 pub(super) async fn check(client: &Client) -> Vec<Finding> {
     let mut findings = Vec::new();
     // The codes make a sealed or standing-by node answer 200, so that its answer is read.
-    let health = Call::get("health", "sys/health?standbyok=true&sealedcode=200&uninitcode=200").anonymous();
+    let health =
+        Call::get("health", "sys/health?standbyok=true&sealedcode=200&uninitcode=200").root().anonymous();
     match client.parsed::<Health>(health).await {
         Ok(health) => findings.extend(health_findings(&health)),
         Err(failed) => findings.push(finding(

@@ -144,12 +144,6 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// With an answer that is wrapped: a token that gives it out once, until `ttl` is over.
-    pub(crate) const fn wrapped(mut self, ttl: Duration) -> Self {
-        self.wrap_ttl = Some(ttl);
-        self
-    }
-
     /// With a body that is no secret.
     pub(crate) fn json(self, body: &serde_json::Value) -> Self {
         self.body(Zeroizing::new(body.to_string().into_bytes()))

@@ -1,7 +1,7 @@
 //! A secret is given to every call of these parts, and every far side sends it back in all it says.
 //! Then it is looked for in every error, `Debug` and log line, and must not be there.
 
-use crate::openbao::wanted;
+use crate::openbao_world::wanted;
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 use std::io::Write;
