@@ -6,7 +6,9 @@ SHELL := /bin/bash
 FEATURES := --features integraci-server/crash-points
 PLATFORM := target/debug/local-platform
 
-.PHONY: help demo demo-down test canary lint docs bench build systems
+SEEDS ?= 1000000
+
+.PHONY: help demo demo-down test simulate canary lint docs bench build systems
 
 help: ## Says what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,6 +27,10 @@ systems: build
 
 test: systems ## Runs every test, against the real systems
 	$(PLATFORM) with postgres openbao nats keycloak kubernetes -- cargo test --workspace $(FEATURES)
+
+simulate: ## Runs SEEDS histories of the saga runner under every fault, a million if not said
+	@set -o pipefail; SAGA_SEEDS=$(SEEDS) cargo test -q -p integraci-server $(FEATURES) --lib -- --nocapture --exact \
+		saga::simulation::no_history_breaks_a_promise | sed '/^$$/d; /^running/d; /^\.$$/d; /^test result: ok/d'
 
 canary: build ## Applies unique secrets and looks for them everywhere but in OpenBao
 	@cargo test -q -p acceptance-tests --test canary

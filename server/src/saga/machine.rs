@@ -33,7 +33,7 @@ const RETRY_AFTER_MAX_MS: u64 = 60_000;
 enum Doing {
     Nothing,
     Writing,
-    Calling(Verb),
+    Calling { verb: Verb, call: u32 },
 }
 
 #[derive(Debug)]
@@ -58,6 +58,8 @@ pub(super) struct Saga {
     timing: Timing,
     state: OperationState,
     steps: Vec<StepRun>,
+    /// How many calls were made; each goes by its number.
+    calls: u32,
     lease_ends_ms: u64,
     renew_at_ms: u64,
     renewing: bool,
@@ -95,6 +97,7 @@ impl Saga {
             steps: row.steps.iter().map(step).collect(),
             shape,
             timing,
+            calls: 0,
             state: row.state,
             lease_ends_ms: row.sent_at_ms + timing.lease_ms,
             renew_at_ms: row.sent_at_ms + timing.lease_ms / 3,
@@ -121,7 +124,7 @@ impl Saga {
         }
         match event {
             Event::Written(record) => self.written(&record, out),
-            Event::Answered { n, answer } => self.answered(at, n, answer, out),
+            Event::Answered { n, call, answer } => self.answered(at, n, call, answer, out),
             Event::Renewed { sent_at_ms } => {
                 self.renewing = false;
                 self.renew_at_ms = sent_at_ms + self.timing.lease_ms / 3;
@@ -184,9 +187,13 @@ impl Saga {
         }
     }
 
-    fn answered(&mut self, at: At, n: usize, answer: Answer, out: &mut Vec<Effect>) {
+    fn answered(&mut self, at: At, n: usize, call: u32, answer: Answer, out: &mut Vec<Effect>) {
         let step = &mut self.steps[n];
-        let Doing::Calling(verb) = step.doing else { return };
+        // A second answer to one call says nothing of the next.
+        let Doing::Calling { verb, call: under_way } = step.doing else { return };
+        if call != under_way {
+            return;
+        }
         step.doing = Doing::Nothing;
         if let Answer::Failed(error) = &answer
             && verb != Verb::Probe
@@ -359,8 +366,10 @@ impl Saga {
     }
 
     fn call(&mut self, n: usize, verb: Verb, out: &mut Vec<Effect>) {
-        self.steps[n].doing = Doing::Calling(verb);
-        out.push(Effect::Call { n, verb });
+        self.calls += 1;
+        let call = self.calls;
+        self.steps[n].doing = Doing::Calling { verb, call };
+        out.push(Effect::Call { n, verb, call });
     }
 
     fn end(&mut self, ending: Ending, out: &mut Vec<Effect>) {

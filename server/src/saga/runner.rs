@@ -216,7 +216,7 @@ impl<'a> Holder<'a> {
             for effect in effects.drain(..) {
                 match effect {
                     Effect::Write(record) => work.push(Box::pin(self.write(record))),
-                    Effect::Call { n, verb } => work.push(Box::pin(self.call(n, verb))),
+                    Effect::Call { n, verb, call } => work.push(Box::pin(self.call(n, verb, call))),
                     Effect::Renew => work.push(Box::pin(self.renew())),
                     Effect::Over(ending) => {
                         drop(work);
@@ -280,7 +280,7 @@ impl<'a> Holder<'a> {
     }
 
     /// One call of a step, within its deadline. A panic is the step's failure and nobody else's.
-    async fn call(self, n: usize, verb: Verb) -> Event {
+    async fn call(self, n: usize, verb: Verb, call: u32) -> Event {
         let step = &self.definition.steps[n];
         let cx = StepCx {
             operation: self.claimed.fence.operation(),
@@ -309,7 +309,7 @@ impl<'a> Holder<'a> {
         self.crash_point(point(Point::After));
         let late = || Err(StepError::gone("The step was not answered within its deadline."));
         let answer = answered.unwrap_or_else(|_elapsed| late()).unwrap_or_else(Answer::Failed);
-        Event::Answered { n, answer }
+        Event::Answered { n, call, answer }
     }
 
     async fn over(self, ending: Ending) {

@@ -125,7 +125,7 @@ pub(super) enum Event {
     /// The log took it.
     Written(Record),
     /// A call ended, or was cut off at its deadline.
-    Answered { n: usize, answer: Answer },
+    Answered { n: usize, call: u32, answer: Answer },
     /// The lease was renewed by what was sent then.
     Renewed { sent_at_ms: u64 },
     /// The lease could not be renewed this time.
@@ -146,6 +146,8 @@ pub(super) enum Effect {
     Call {
         n: usize,
         verb: Verb,
+        /// Comes back with the answer.
+        call: u32,
     },
     Renew,
     /// Nothing comes after this, and what is under way is to be dropped.

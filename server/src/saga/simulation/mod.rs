@@ -1,14 +1,28 @@
 //! Histories by the hundred thousand: the machine under a seeded scheduler that breaks whatever can
 //! break, with every promise checked at every event.
 //!
+//! | what goes wrong | how it is made |
+//! |---|---|
+//! | a call fails before it does anything | refused, busy, gone or broken; a system may go on failing |
+//! | it is done and reported as failed, or not at all | broken after it took effect; cut off, and answered late |
+//! | it is answered late, or twice | the second answer comes while the step is at something else |
+//! | it is done late, twice, or in part | as long after it was cut off as the machine has to reckon with |
+//! | an undo fails, or is repeated | all of the above, for undos as well |
+//! | the name is taken by something that is not ours | refused until an operator has seen to it |
+//! | a runner dies before or after it has written a record | at any moment after it said what it does |
+//! | two runners on one lease | one is frozen, or not heard, until another has taken over |
+//! | the log does not hear, or is not heard | writes, renewals, claims and releases |
+//!
 //! The same seed gives the same history. A seed that breaks a promise is shrunk to the faults that it
 //! needs and printed with its trace; `SAGA_SEED` and `SAGA_WITHOUT` run it again. `SAGA_SEEDS` sets how
 //! many there are.
 
 mod far;
 mod model;
+mod place;
 mod plan;
 mod replica;
+mod shapes;
 mod world;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +49,8 @@ struct Tally {
     stuck: u64,
     takeovers: u64,
     late_effects: u64,
+    partial_effects: u64,
+    second_answers: u64,
     items: u64,
 }
 
@@ -46,6 +62,8 @@ impl Tally {
         self.stuck += u64::from(outcome.was_stuck);
         self.takeovers += outcome.takeovers;
         self.late_effects += u64::from(outcome.late_effects);
+        self.partial_effects += u64::from(outcome.partial_effects);
+        self.second_answers += u64::from(outcome.second_answers);
         self.items += u64::from(outcome.items);
         if outcome.violation.is_some() {
             self.violations.push(seed);
@@ -60,6 +78,8 @@ impl Tally {
         self.stuck += other.stuck;
         self.takeovers += other.takeovers;
         self.late_effects += other.late_effects;
+        self.partial_effects += other.partial_effects;
+        self.second_answers += other.second_answers;
         self.items += other.items;
         self
     }
@@ -113,7 +133,7 @@ fn report(seed: u64, timing: Timing) -> String {
     let trace = outcome.trace.join("\n");
     let violation = outcome.violation.unwrap_or_default();
     format!(
-        "SAGA_SEED={seed} SAGA_WITHOUT={list} cargo test -p integraci-server saga::simulation::replay\n{trace}\n{violation}"
+        "SAGA_SEED={seed} SAGA_WITHOUT={list} cargo test -p integraci-server --lib saga::simulation::replay -- --nocapture\n{trace}\n{violation}"
     )
 }
 
@@ -125,10 +145,11 @@ fn number(name: &str) -> Option<u64> {
 fn no_history_breaks_a_promise() {
     let seeds = number("SAGA_SEEDS").unwrap_or(SEEDS);
     let tally = run_all(seeds, TIMING);
+    let last = format!("histories: {}, violations: {}", tally.histories, tally.violations.len());
     if let Some(seed) = tally.violations.first() {
-        panic!("{}", report(*seed, TIMING));
+        panic!("{}\n{last}", report(*seed, TIMING));
     }
-    // They went everywhere.
+    // They went everywhere, unless there were so few that some places are left out by chance.
     let some = seeds / 1000;
     for (what, count) in [
         ("succeeded", tally.succeeded),
@@ -136,11 +157,12 @@ fn no_history_breaks_a_promise() {
         ("stuck", tally.stuck),
         ("takeovers", tally.takeovers),
         ("late effects", tally.late_effects),
+        ("effects in part", tally.partial_effects),
+        ("second answers", tally.second_answers),
     ] {
-        assert!(count > some, "{what} in {count} of {seeds} histories: {tally:?}");
+        assert!(count > some || seeds < 10_000, "{what} in {count} of {seeds} histories: {tally:?}");
     }
-    println!("{tally:?}");
-    println!("histories: {}, violations: {}", tally.histories, tally.violations.len());
+    println!("{tally:?}\n{last}");
 }
 
 #[test]

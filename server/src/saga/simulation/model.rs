@@ -4,6 +4,7 @@
 
 use integraci_api::operations::{OperationState, StepState};
 
+use super::place::Place;
 use super::plan::{Plan, TIMING};
 use crate::saga::definition::{Direction, Probe};
 use crate::saga::error::Class;
@@ -30,7 +31,7 @@ pub(super) struct Model {
     lease_until_ms: u64,
     owned: bool,
     steps: Vec<LoggedStep>,
-    in_force: Vec<bool>,
+    places: Vec<Place>,
     /// Whether the last apply's outcome is unknown to the log's holders, and nobody has looked since.
     in_doubt: Vec<bool>,
     direction: Direction,
@@ -49,7 +50,9 @@ impl Model {
             lease_until_ms: if plan.held { TIMING.lease_ms } else { 0 },
             owned: plan.held,
             steps: std::iter::once(first).chain((1..plan.steps()).map(|_| later())).collect(),
-            in_force: vec![false; plan.steps()],
+            places: (0..plan.steps())
+                .map(|n| if plan.refused == Some(n) { Place::theirs() } else { Place::default() })
+                .collect(),
             in_doubt: (0..plan.steps()).map(|n| n == 0 && plan.held).collect(),
             direction: plan.shape.direction,
             pivot: plan.shape.pivot,
@@ -156,11 +159,11 @@ impl Model {
         if !legal {
             return Err(format!("step {n} goes from {from:?} to {to:?} while the saga is {:?}", self.state));
         }
-        if to == StepState::Done && !self.in_force[n] {
-            return Err(format!("step {n} is written down as done and is not in force"));
+        if to == StepState::Done && !self.places[n].is_whole() {
+            return Err(format!("step {n} is written down as done and is not whole"));
         }
-        if to == StepState::Undone && self.in_force[n] {
-            return Err(format!("step {n} is written down as undone and is in force"));
+        if to == StepState::Undone && self.places[n].remains() > 0 {
+            return Err(format!("step {n} is written down as undone and something of it is left"));
         }
         let step = &mut self.steps[n];
         step.state = to;
@@ -177,9 +180,12 @@ impl Model {
     fn settle(&mut self, state: OperationState) -> Result<(), Violation> {
         let all = |wanted: &[StepState]| self.steps.iter().all(|step| wanted.contains(&step.state));
         let sound = match state {
-            OperationState::Succeeded => all(&[StepState::Done]) && self.in_force.iter().all(|it| *it),
+            OperationState::Succeeded => {
+                all(&[StepState::Done]) && self.places.iter().all(|it| it.is_whole())
+            }
             OperationState::Failed => {
-                all(&[StepState::Waiting, StepState::Undone]) && !self.in_force.iter().any(|it| *it)
+                all(&[StepState::Waiting, StepState::Undone])
+                    && self.places.iter().all(|it| it.remains() == 0)
             }
             OperationState::Stuck => {
                 let stuck = if self.only_forward() { StepState::Failed } else { StepState::Undoing };
@@ -188,7 +194,7 @@ impl Model {
             OperationState::Running | OperationState::Undoing => false,
         };
         if !sound {
-            return Err(format!("settled as {state:?} with {:?}, in force {:?}", self.steps, self.in_force));
+            return Err(format!("settled as {state:?} with {:?}, places {:?}", self.steps, self.places));
         }
         self.state = state;
         Ok(())
@@ -225,10 +231,11 @@ impl Model {
         };
     }
 
-    /// A call takes effect in the far system, whoever sent it and whenever.
-    pub(super) fn land(&mut self, n: usize, verb: Verb) -> Result<(), Violation> {
+    /// A call takes effect in the far system, whoever sent it and whenever; cut off in the middle, only
+    /// `parts` of it. False if the name is not ours to take.
+    pub(super) fn land(&mut self, n: usize, verb: Verb, parts: u8) -> Result<bool, Violation> {
         if verb == Verb::Probe {
-            return Ok(());
+            return Ok(true);
         }
         if !self.is_open() && self.state != OperationState::Stuck {
             return Err(format!("{verb:?} {n} takes effect after the saga has settled"));
@@ -238,23 +245,28 @@ impl Model {
             if matches!(state, StepState::Undoing | StepState::Undone | StepState::Waiting) {
                 return Err(format!("apply {n} takes effect while the step is {state:?}"));
             }
-            if let Some(missing) = self.needs[n].iter().find(|needed| !self.in_force[**needed]) {
+            if let Some(missing) = self.needs[n].iter().find(|needed| !self.places[**needed].is_whole()) {
                 return Err(format!("apply {n} takes effect without {missing}, which it needs"));
             }
-            self.in_force[n] = true;
-        } else {
-            let dependent =
-                (n + 1..self.needs.len()).find(|m| self.needs[*m].contains(&n) && self.in_force[*m]);
-            if let Some(dependent) = dependent {
-                return Err(format!("undo {n} takes effect before that of {dependent}, which needs it"));
-            }
-            self.in_force[n] = false;
+            return Ok(self.places[n].ensure(parts).is_ok());
         }
-        Ok(())
+        let dependent =
+            (n + 1..self.needs.len()).find(|m| self.needs[*m].contains(&n) && self.places[*m].remains() > 0);
+        if let Some(dependent) = dependent {
+            return Err(format!("undo {n} takes effect before that of {dependent}, which needs it"));
+        }
+        self.places[n].ensure_none(parts);
+        Ok(true)
     }
 
-    pub(super) fn is_in_force(&self, n: usize) -> bool {
-        self.in_force[n]
+    /// Whether all of a step's effect is there.
+    pub(super) fn is_whole(&self, n: usize) -> bool {
+        self.places[n].is_whole()
+    }
+
+    /// Somebody takes away what is not ours.
+    pub(super) fn make_room(&mut self) {
+        self.places.iter_mut().filter(|place| place.is_theirs()).for_each(|place| *place = Place::default());
     }
 
     fn only_forward(&self) -> bool {

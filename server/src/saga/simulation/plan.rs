@@ -2,6 +2,7 @@
 
 use integraci_api::operations::StepState;
 
+use super::shapes;
 use crate::saga::definition::Direction;
 use crate::saga::words::{Shape, Timing};
 
@@ -48,7 +49,8 @@ pub(super) struct Plan {
     pub(super) fault_once_in: u64,
     /// At most so many, so that every history can settle.
     pub(super) faults_max: u32,
-    /// The step that its system refuses, until an operator has seen to it.
+    /// The step whose name in its system is taken by something that is not ours, until an operator has
+    /// seen to it.
     pub(super) refused: Option<usize>,
     /// A request holds the operation at first and brings about the first step's effect; no `apply` can.
     pub(super) held: bool,
@@ -56,6 +58,21 @@ pub(super) struct Plan {
 
 impl Plan {
     pub(super) fn of(rng: &mut Rng) -> Self {
+        let shape = if rng.once_in(3) { shapes::of_the_product(rng) } else { Self::any_shape(rng) };
+        let steps = shape.needs.len() as u64;
+        let held =
+            shape.direction == Direction::OrNothing && shape.pivot.is_none_or(|n| n > 0) && rng.once_in(8);
+        Self {
+            shape,
+            runners: 1 + usize::try_from(rng.below(3)).unwrap_or(0),
+            fault_once_in: [0, 2, 4, 8, 16][usize::try_from(rng.below(5)).unwrap_or(0)],
+            faults_max: 1 + u32::try_from(rng.below(8)).unwrap_or(0),
+            refused: rng.once_in(2).then(|| usize::try_from(rng.below(steps)).unwrap_or(0)),
+            held,
+        }
+    }
+
+    fn any_shape(rng: &mut Rng) -> Shape {
         let steps = 1 + usize::try_from(rng.below(5)).unwrap_or(0);
         let mut needs: Vec<Vec<usize>> = Vec::with_capacity(steps);
         let denser = 2 + rng.below(3);
@@ -72,14 +89,7 @@ impl Plan {
                 later.push(pivot);
             }
         }
-        Self {
-            shape: Shape { direction, needs, pivot },
-            runners: 1 + usize::try_from(rng.below(3)).unwrap_or(0),
-            fault_once_in: [0, 2, 4, 8, 16][usize::try_from(rng.below(5)).unwrap_or(0)],
-            faults_max: 1 + u32::try_from(rng.below(8)).unwrap_or(0),
-            refused: rng.once_in(2).then(|| usize::try_from(rng.below(steps as u64)).unwrap_or(0)),
-            held: direction == Direction::OrNothing && pivot.is_none() && rng.once_in(8),
-        }
+        Shape { direction, needs, pivot }
     }
 
     pub(super) const fn steps(&self) -> usize {

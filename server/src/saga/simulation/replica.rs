@@ -4,8 +4,9 @@
 use integraci_api::operations::OperationState;
 
 use super::model::Violation;
+use super::place::PARTS;
 use super::plan::TIMING;
-use super::world::{Call, Held, Hold, Item, REQUEST, Replica, World};
+use super::world::{Call, Held, Hold, Item, REQUEST, Replica, Told, World};
 use crate::saga::machine::Saga;
 use crate::saga::words::{At, ClaimedRow, Effect, Ending, Event, Record, Verb};
 
@@ -13,14 +14,25 @@ impl World<'_> {
     /// The first holder is the request that made the operation.
     pub(super) fn request(&mut self) {
         let hold = Held { replica: REQUEST, epoch: 1 };
-        self.calls.push(Call { hold, n: 0, verb: Verb::Apply, cut_off_ms: None });
+        self.calls.push(Call {
+            hold,
+            n: 0,
+            verb: Verb::Apply,
+            number: 0,
+            is_answered: false,
+            cut_off_ms: None,
+        });
         let takes_ms = self.rng.below(100);
         if !self.fault() {
-            self.at(takes_ms, Item::Lands { call: 0, answers: false });
+            self.at(takes_ms, Item::Lands { call: 0, parts: PARTS, told: Told::Never });
             self.between(takes_ms + 1, 20, Item::ReleaseArrives { epoch: 1, clean: true });
         } else if self.rng.once_in(2) {
             // It died; what it had sent may still land.
-            self.between(0, TIMING.lease_ms + TIMING.late_ms, Item::Lands { call: 0, answers: false });
+            self.between(
+                0,
+                TIMING.lease_ms + TIMING.late_ms,
+                Item::Lands { call: 0, parts: PARTS, told: Told::Never },
+            );
         }
     }
 
@@ -79,8 +91,15 @@ impl World<'_> {
             }
             other => other,
         };
-        if let Event::Answered { n, answer } = &event {
-            self.model.heard(*n, answer);
+        if let Event::Answered { n, call, answer } = &event
+            && let Some(asked) = self.calls.iter_mut().rev().find(|it| it.hold == hold && it.number == *call)
+        {
+            // Only the first answer to a call says anything.
+            if std::mem::replace(&mut asked.is_answered, true) {
+                self.outcome.second_answers += 1;
+            } else {
+                self.model.heard(*n, answer);
+            }
         }
         let lost = matches!(event, Event::LeaseLost);
         saga.handle(at, event, &mut self.effects);
@@ -100,7 +119,7 @@ impl World<'_> {
             }
             match effect {
                 Effect::Write(record) => self.write_sent(hold, record),
-                Effect::Call { n, verb } => self.call(hold, n, verb)?,
+                Effect::Call { n, verb, call } => self.call(hold, n, verb, call)?,
                 Effect::Renew => self.renew(hold),
                 Effect::Over(ending) => {
                     self.ends(hold.replica);

@@ -12,7 +12,7 @@ use integraci_api::operations::OperationState;
 use super::model::{Model, Violation};
 use super::plan::{Plan, Rng, TIMING};
 use crate::saga::machine::Saga;
-use crate::saga::words::{ClaimedRow, Effect, Event, Record, Shape, Timing, Verb};
+use crate::saga::words::{Answer, ClaimedRow, Effect, Event, Record, Shape, Timing, Verb};
 
 /// Far more than the longest history takes; one that needs more would never end.
 const ITEMS_MAX: u32 = 50_000;
@@ -61,10 +61,16 @@ pub(super) enum Item {
         epoch: u64,
         clean: bool,
     },
-    /// A call takes effect; with `answers`, its answer follows.
+    /// A call takes effect, all of it or some parts.
     Lands {
         call: usize,
-        answers: bool,
+        parts: u8,
+        told: Told,
+    },
+    /// The answer to a call comes back.
+    Answers {
+        call: usize,
+        answer: Answer,
     },
     /// A holder's machine hears something.
     Hears {
@@ -88,6 +94,17 @@ pub(super) enum Item {
         replica: usize,
     },
     Resumed,
+}
+
+/// How its holder hears of what a call did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    Never,
+    Soon,
+    /// And again later.
+    Twice,
+    /// When it has been cut off already.
+    Late,
 }
 
 /// Names one replica's hold of the operation; both change when it ends.
@@ -117,6 +134,10 @@ pub(super) struct Call {
     pub(super) hold: Held,
     pub(super) n: usize,
     pub(super) verb: Verb,
+    /// The holder's own number for it.
+    pub(super) number: u32,
+    /// Its holder has heard an answer.
+    pub(super) is_answered: bool,
     /// Nobody waits for its answer any more since then.
     pub(super) cut_off_ms: Option<u64>,
 }
@@ -130,6 +151,8 @@ pub(super) struct Outcome {
     pub(super) faults: u32,
     pub(super) takeovers: u64,
     pub(super) late_effects: u32,
+    pub(super) partial_effects: u32,
+    pub(super) second_answers: u32,
     pub(super) was_stuck: bool,
     pub(super) items: u32,
     pub(super) trace: Vec<String>,
@@ -226,7 +249,10 @@ impl World<'_> {
         match item {
             Item::Look { replica } => self.look(replica),
             Item::ClaimArrives { replica, life, sent_at_ms } => {
-                if let Some((row, epoch)) = self.model.claim(self.now_ms, sent_at_ms) {
+                // Where the answer is lost, the operation is nobody's until its lease has run out.
+                if let Some((row, epoch)) = self.model.claim(self.now_ms, sent_at_ms)
+                    && !self.fault()
+                {
                     self.soon(5, Item::Claimed { replica, life, row, epoch });
                 }
             }
@@ -250,7 +276,8 @@ impl World<'_> {
                 self.soon(5, Item::Hears { hold, event });
             }
             Item::ReleaseArrives { epoch, clean } => self.model.release(self.now_ms, epoch, clean),
-            Item::Lands { call, answers } => return self.lands(call, answers),
+            Item::Lands { call, parts, told } => return self.lands(call, parts, told),
+            Item::Answers { call, answer } => return self.answered(call, answer),
             Item::Hears { hold, event } => return self.hears(hold, event),
             Item::Wakes { hold, at_ms } => {
                 let due = self.hold(hold).is_some_and(|it| it.wakes_at_ms == at_ms);
@@ -276,7 +303,7 @@ impl World<'_> {
             Item::Starts { replica } => self.replicas[replica].up = true,
             Item::Resumed => {
                 self.down = None;
-                self.plan.refused = None;
+                self.model.make_room();
                 self.model.resume(self.now_ms);
                 for replica in 0..self.replicas.len() {
                     self.soon(50, Item::Look { replica });
