@@ -105,8 +105,8 @@ codes! {
     Busy = "busy", 409, "Another operation is under way";
     /// No instance of a system has room for another tenant.
     NoRoom = "no_room", 503, "No room for another tenant";
-    /// The tenant is suspended.
-    Suspended = "suspended", 409, "The tenant is suspended";
+    /// The tenant is suspended: its tokens are refused, and nothing in it is changed until it is resumed.
+    Suspended = "suspended", 403, "The tenant is suspended";
     /// No room left in a quota.
     QuotaExceeded = "quota_exceeded", 409, "The quota is used up";
     /// A limit lower than what is in use.

@@ -43,6 +43,14 @@ struct Row {
     revoked_at: Option<OffsetDateTime>,
 }
 
+/// A token's row, and whether the tenant that it is bound to is suspended.
+#[derive(sqlx::FromRow)]
+struct Found {
+    #[sqlx(flatten)]
+    row: Row,
+    tenant_suspended: bool,
+}
+
 impl From<Row> for Token {
     fn from(row: Row) -> Self {
         Self {
@@ -69,20 +77,27 @@ impl Tokens {
     /// The caller behind a token.
     ///
     /// # Errors
-    /// `unauthenticated`, the same for one that is unknown, expired or revoked.
+    /// `unauthenticated`, the same for one that is unknown, expired or revoked; `suspended` for one that
+    /// is bound to a suspended tenant.
     pub async fn caller(&self, secret: &TokenSecret) -> Result<Caller, Error> {
         let mut tx = self.store.platform_tx().await?;
         let now = self.source.now();
-        let row: Option<Row> = sqlx::query_as(
-            "SELECT id, tenant_id, name, scopes, created_at, expires_at, last_used_at, revoked_at FROM api_token
-             WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+        let found: Option<Found> = sqlx::query_as(
+            "SELECT k.id, k.tenant_id, k.name, k.scopes, k.created_at, k.expires_at, k.last_used_at, k.revoked_at,
+                    coalesce(t.suspended, false) AS tenant_suspended
+             FROM api_token k LEFT JOIN tenant t ON t.id = k.tenant_id
+             WHERE k.hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)",
         )
         .bind(secret.hash().as_slice())
         .bind(now)
         .fetch_optional(tx.conn())
         .await
         .map_err(StoreError::on("look up a token"))?;
-        let token = Token::from(row.ok_or_else(unauthenticated)?);
+        let found = found.ok_or_else(unauthenticated)?;
+        if found.tenant_suspended {
+            return Err(suspended());
+        }
+        let token = Token::from(found.row);
         if token.last_used_at.is_none_or(|last| now - last >= USE_NOTED_EVERY) {
             sqlx::query("UPDATE api_token SET last_used_at = $2 WHERE id = $1")
                 .bind(token.id.uuid())
@@ -222,6 +237,14 @@ impl Tokens {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// The answer to every token of a suspended tenant, whatever it asks: the tenant learns why nothing
+/// works any more, and nothing else.
+fn suspended() -> Error {
+    let detail = "the tenant of this token is suspended: what it has is kept, and nobody gets at it until the \
+                  platform resumes the tenant";
+    Problem::new(ProblemCode::Suspended, detail).into()
 }
 
 /// The one answer to every token that is not accepted.
