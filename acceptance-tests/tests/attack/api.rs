@@ -36,7 +36,8 @@ pub(crate) fn credentials(world: &World, api: &Api, attacker: &Target) -> Result
     let (id, revoked) = attacker.token(api, &everything)?;
     api.delete(&format!("/v1/tokens/{id}"))?.expect(204)?;
     let platforms = world.token_create(&["--name", "revoked"])?;
-    let record = api.list("/v1/tokens")?.into_iter().find(|it| it["name"] == "revoked").context("a record")?;
+    let record =
+        api.list("/v1/tokens")?.into_iter().find(|it| it["name"] == "revoked").context("a record")?;
     api.delete(&format!("/v1/tokens/{}", record["id"].as_str().context("an id")?))?.expect(204)?;
     let suspended = Target::made(api, "gone")?;
     let (_, of_suspended) = suspended.token(api, &everything)?;
@@ -133,7 +134,8 @@ pub(crate) fn controls(api: &Api, victim: &Target) -> Result<Score> {
         let call = || -> Result<Call> {
             let new = victim.renamed();
             // Another name than the victim's for what is to be made, and for what must not be gone yet.
-            let at = if operation.method == "POST" || operation.makes_tenant() { new } else { victim.clone() };
+            let at =
+                if operation.method == "POST" || operation.makes_tenant() { new } else { victim.clone() };
             operation.call(&at, &at)
         };
         let mut answer = send(&owner, &call()?)?;

@@ -82,7 +82,8 @@ impl Route<'_> {
     fn operations(&self) -> Result<Vec<Operation>> {
         let parameters = self.parameters()?;
         let successes = self.described["responses"].as_object().context("it has responses")?;
-        let success = successes.iter().find(|(status, _)| status.starts_with('2')).context("it can succeed")?;
+        let success =
+            successes.iter().find(|(status, _)| status.starts_with('2')).context("it can succeed")?;
         let answer = resolve(self.schemas, &success.1["content"]["application/json"]["schema"]);
         let body = &self.described["requestBody"]["content"]["application/json"]["schema"];
         let plain = Operation {
@@ -108,13 +109,17 @@ impl Route<'_> {
             variants.push(Operation { members, ..plain.clone() });
         }
         // Every way to mix what is the caller's with what is not, but for asking only for its own.
-        let ids = plain.parameters.iter().filter(|it| it.is_in_path && it.prefix(self.schemas).is_some()).count();
+        let ids =
+            plain.parameters.iter().filter(|it| it.is_in_path && it.prefix(self.schemas).is_some()).count();
         let mixes = (0..1_usize << ids).filter(|mix| ids == 0 || *mix > 0).map(|mix| {
             let whose = |n: usize| if mix & (1 << n) == 0 { Whose::Own } else { Whose::Theirs };
             (0..ids).map(whose).collect::<Vec<_>>()
         });
         let mixed = |whose: Vec<Whose>| {
-            variants.iter().map(move |it| Operation { whose: whose.clone(), ..it.clone() }).collect::<Vec<_>>()
+            variants
+                .iter()
+                .map(move |it| Operation { whose: whose.clone(), ..it.clone() })
+                .collect::<Vec<_>>()
         };
         mixes.flat_map(mixed).flat_map(|it| it.words()).collect()
     }
@@ -187,7 +192,8 @@ impl Operation {
         let mut path = self.path.clone();
         let mut whose = self.whose.iter();
         for parameter in self.parameters.iter().filter(|it| it.is_in_path) {
-            let prefix = parameter.prefix(&self.schemas).context("a parameter of a path is an id or a word")?;
+            let prefix =
+                parameter.prefix(&self.schemas).context("a parameter of a path is an id or a word")?;
             let target = if whose.next() == Some(&Whose::Own) { own } else { theirs };
             path = path.replace(&format!("{{{}}}", parameter.name), target.id(&prefix)?);
         }
@@ -196,7 +202,10 @@ impl Operation {
             let parameter = self.parameters.iter().find(|it| &it.name == query).context("a parameter")?;
             let value = self.value(&parameter.name, &parameter.schema, theirs)?;
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            path += &format!("?{query}={}", percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC));
+            path += &format!(
+                "?{query}={}",
+                percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC)
+            );
         }
         let body = match &self.body {
             None => None,

@@ -18,6 +18,7 @@ mod quotas;
 mod refactoring;
 mod replicas;
 mod secrets;
+mod suspension;
 mod tenants;
 mod wrong_input;
 mod wrong_server;
