@@ -3,7 +3,8 @@
 use crate::config::Config;
 use crate::isolation::cells::MAIN_CELL;
 use crate::isolation::openbao::Client;
-use crate::serve::cells;
+use crate::serve::{ServeError, cells};
+use crate::source::Source;
 use crate::store::{Store, StoreError, schema_is_current};
 
 /// One thing that was looked at.
@@ -44,9 +45,12 @@ pub async fn examine(config: &Config) -> Vec<Check> {
             "correct database.tenant_url and database.platform_url",
         )),
     }
-    match Client::new(&config.openbao.system) {
-        Ok(client) => {
-            for cell in cells(config, &client).all() {
+    let made = Client::new(&config.openbao.system)
+        .map_err(ServeError::from)
+        .and_then(|client| cells(config, &client, Source::real()));
+    match made {
+        Ok(cells) => {
+            for cell in cells.all() {
                 checks.extend(cell.system.check().await.into_iter().map(|finding| Check {
                     system: finding.system.title(),
                     what: if cell.name == MAIN_CELL {
@@ -60,10 +64,10 @@ pub async fn examine(config: &Config) -> Vec<Check> {
             }
         }
         Err(error) => checks.push(Check::bad(
-            "OpenBao",
-            "the client",
+            "configuration",
+            "the systems' clients",
             error.to_string(),
-            "correct the [openbao] section",
+            "correct the section of that system",
         )),
     }
     checks

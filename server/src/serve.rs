@@ -18,7 +18,8 @@ use crate::connectors::verify::Verifier;
 use crate::connectors::{self, Connectors};
 use crate::http;
 use crate::idempotency;
-use crate::isolation::openbao::{Client, ClientError, OpenBao, renewal};
+use crate::isolation::nats::{Nats, NatsSetupError};
+use crate::isolation::openbao::{Client, ClientError, OpenBao, TenantKeys, renewal};
 use crate::isolation::{Cell, Cells};
 use crate::metrics::Metrics;
 use crate::operations::Operations;
@@ -46,6 +47,9 @@ pub enum ServeError {
     /// OpenBao's client cannot be made.
     #[error(transparent)]
     OpenBao(#[from] ClientError),
+    /// NATS cannot be worked with as it is configured.
+    #[error(transparent)]
+    Nats(#[from] NatsSetupError),
     /// The client for far sides cannot be made.
     #[error(transparent)]
     Outbound(#[from] OutboundSetupError),
@@ -90,7 +94,7 @@ impl Replica {
         let source = Source::real();
         let replica: Arc<str> = format!("replica-{}", source.uuid().simple()).into();
         let bao = Client::new(&config.openbao.system)?;
-        let cells = Arc::new(cells(&config, &bao));
+        let cells = Arc::new(cells(&config, &bao, source)?);
         let secrets = ConnectorSecrets::new(bao.clone());
         let verifier = Verifier::new(Outbound::new(&config.outbound)?);
         let sagas = tenants::definitions(&store, &cells, source)
@@ -189,12 +193,17 @@ async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, ServeError> 
 }
 
 /// Every cell of every system that the configuration names.
-pub(crate) fn cells(config: &Config, bao: &Client) -> Cells {
+pub(crate) fn cells(config: &Config, bao: &Client, source: Source) -> Result<Cells, ServeError> {
     let mut cells = Cells::default();
     cells.add(Cell {
         name: config.openbao.name.clone(),
         capacity: config.openbao.capacity,
         system: Arc::new(OpenBao::new(bao.clone())),
     });
-    cells
+    let keys = TenantKeys::new(bao.clone());
+    for cell in &config.nats {
+        let nats = Nats::new(cell.system.clone(), keys.clone(), source)?;
+        cells.add(Cell { name: cell.name.clone(), capacity: cell.capacity, system: Arc::new(nats) });
+    }
+    Ok(cells)
 }

@@ -7,6 +7,7 @@ mod app;
 mod connectors;
 mod database;
 mod isolation;
+mod nats;
 mod openbao;
 mod openbao_policy;
 mod openbao_renewal;

@@ -1,9 +1,64 @@
-//! NATS: an account for each tenant, by decentralised JWTs.
+//! NATS: an account for each tenant, by decentralised JWTs, with a stream of its events in it.
+//!
+//! | what | where |
+//! |---|---|
+//! | account | named `tenant-<slug>`, known by its public key; its two seeds are the platform's [`TenantKeys`] |
+//! | the tenant's users | signed by the account's scoped signing key, held to `tenant.<slug>.>` by its template |
+//! | the platform's users | signed by the account's identity, for the minutes that they are needed |
+//! | events | the stream `INTEGRACI_EVENTS` of `tenant.<slug>.events.>`, which the tenant reads and cannot change |
+//!
+//! An account is written by whoever has the operator's signing key, and read back from the resolvers:
+//! what it was is the base of every change, so that nothing revoked comes back.
+//!
+//! Facts (seen with NATS 2.15.1): a resolver takes any claims that are in form, older ones and those of an
+//! operator it does not know too, so the operator's key is tried before it is used, and two writers may
+//! undo each other's change (hence [`WRITE_WINDOW`]); a change of a limit, a key or a revocation reaches
+//! the connections that there are at once; a deletion leaves the streams on the disk, so they are removed
+//! before it, and the claims as `<account>.jwt.deleted` beside those of the living; what a suspended
+//! tenant's users meet is a revocation of all of them, for ever, which tells a client more than a limit of
+//! 0 connections does, and lets its streams be.
+
+mod check;
+mod claims;
+mod connection;
+mod streams;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use integraci_api::SecretText;
+use async_nats::Client;
+use async_trait::async_trait;
+use integraci_api::attestations::Check;
+use integraci_api::tenants::TenantNames;
+use integraci_api::{CredentialId, SecretText};
+use nkeys::{KeyPair, KeyPairType};
+use serde::Deserialize;
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use self::claims::{AccountClaims, AccountKeys};
+use self::connection::{SystemAccount, User};
+use super::openbao::TenantKeys;
+use super::{Drift, ErrorClass, Facts, Finding, Isolation, Issued, Remnant, System, SystemError, Wanted};
+use crate::source::Source;
+
+/// Who changes an account begins from what it read at most this long ago, and looks once more when this
+/// long has passed since its own write: by then whoever had read before it has written, and if that
+/// undid the change, it is made again.
+const WRITE_WINDOW: Duration = Duration::from_millis(500);
+/// How often a change is made before it is left to the saga's next try.
+const WRITES_MAX: u32 = 5;
+
+/// How long the platform's users in an account live: each does its work in one go.
+const PLATFORM_USER_LIFE: Duration = Duration::from_secs(5 * 60);
+/// The longest that a tenant's user may live. A revocation is dropped after it.
+const USER_LIFE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The events' stream is on this many servers where there are enough: the most that outlives the loss of
+/// one without a vote being taken by two.
+const EVENTS_REPLICAS: u8 = 3;
 
 /// How to reach one NATS (a server or a cluster) in operator mode. Its `Debug` does not show the seed.
 #[derive(Debug, Clone)]
@@ -20,4 +75,404 @@ pub struct NatsConfig {
     pub ca_certificate: Option<PathBuf>,
     /// The longest that one call may take.
     pub timeout: Duration,
+}
+
+/// Why there can be no client of a NATS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NatsSetupError {
+    /// The seed is none of an operator's key.
+    #[error("nats.operator_signing_seed is not the seed of a signing key of an operator (SO…)")]
+    Seed,
+    /// An address is none.
+    #[error("nats.servers: each must be an address such as nats://nats.example:4222")]
+    Servers,
+}
+
+/// The tenants' accounts in one NATS.
+#[derive(Clone)]
+pub struct Nats {
+    config: Arc<NatsConfig>,
+    operator: Arc<KeyPair>,
+    system: Arc<SystemAccount>,
+    keys: TenantKeys,
+    source: Source,
+    /// Set once the nodes were seen to hear the operator's key.
+    is_operator: Arc<OnceCell<()>>,
+}
+
+/// What a resolver node says to new claims, and to a deletion.
+#[derive(Deserialize)]
+struct Verdict {
+    data: Option<serde::de::IgnoredAny>,
+}
+
+/// What the resolvers have of an account.
+struct Found {
+    /// The newest claims, if any node has any.
+    claims: Option<AccountClaims>,
+    /// Whether all nodes have the same.
+    agreed: bool,
+}
+
+impl Nats {
+    /// The tenants' accounts in the NATS that the configuration names; nothing is connected until it is
+    /// needed.
+    ///
+    /// # Errors
+    /// The configuration cannot be one.
+    pub fn new(config: NatsConfig, keys: TenantKeys, source: Source) -> Result<Self, NatsSetupError> {
+        let operator = KeyPair::from_seed(config.operator_signing_seed.expose())
+            .ok()
+            .filter(|key| key.key_pair_type() == KeyPairType::Operator)
+            .ok_or(NatsSetupError::Seed)?;
+        if config.servers.iter().any(|server| server.parse::<async_nats::ServerAddr>().is_err()) {
+            return Err(NatsSetupError::Servers);
+        }
+        let config = Arc::new(config);
+        let system = Arc::new(SystemAccount::new(config.clone()));
+        Ok(Self { config, operator: Arc::new(operator), system, keys, source, is_operator: Arc::default() })
+    }
+
+    fn now_s(&self) -> i64 {
+        self.source.now().unix_timestamp()
+    }
+
+    fn replicas(&self) -> u8 {
+        if self.config.resolvers >= usize::from(EVENTS_REPLICAS) { EVENTS_REPLICAS } else { 1 }
+    }
+
+    fn key(&self, kind: KeyPairType) -> Result<KeyPair, SystemError> {
+        KeyPair::new_from_raw(kind, self.source.bytes()).map_err(|_| unsigned("key_create"))
+    }
+
+    /// The keys of a tenant's account, if it was ever begun.
+    async fn account_keys(&self, tenant: &TenantNames) -> Result<Option<AccountKeys>, SystemError> {
+        let Some(text) = self.keys.get(System::Nats, tenant).await? else { return Ok(None) };
+        keys_read(&text).map(Some)
+    }
+
+    /// The same; fresh ones, kept first, if there are none.
+    async fn account_keys_ensured(&self, tenant: &TenantNames) -> Result<AccountKeys, SystemError> {
+        let fresh = AccountKeys {
+            identity: self.key(KeyPairType::Account)?,
+            signing: self.key(KeyPairType::Account)?,
+        };
+        let fresh = keys_written(&fresh)?;
+        keys_read(&self.keys.ensure(System::Nats, tenant, || fresh).await?)
+    }
+
+    /// What the resolvers have of an account.
+    async fn account(&self, account: &str) -> Result<Found, SystemError> {
+        const OPERATION: &str = "account_read";
+        let subject = format!("$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP");
+        let answers = self.system.ask_all(OPERATION, subject, "").await?;
+        let agreed = answers.windows(2).all(|pair| pair[0] == pair[1]);
+        let mut newest: Option<AccountClaims> = None;
+        for answer in answers.iter().filter(|answer| !answer.is_empty()) {
+            let claims = std::str::from_utf8(answer).ok().and_then(AccountClaims::read);
+            let claims = claims.ok_or_else(|| {
+                error(OPERATION, ErrorClass::Broken, "a resolver node answered with what is no account")
+            })?;
+            if newest.as_ref().is_none_or(|known| known.issued_at_s() < claims.issued_at_s()) {
+                newest = Some(claims);
+            }
+        }
+        Ok(Found { claims: newest, agreed })
+    }
+
+    /// Makes sure, once, that the nodes hear what the operator's key signs, and delete what it says: they
+    /// would also keep the accounts of a key that they do not know, though nobody could use them.
+    async fn operator_check(&self) -> Result<(), SystemError> {
+        const OPERATION: &str = "operator_check";
+        let heard = self.is_operator.get_or_try_init(|| async {
+            let jwt = claims::removal(&self.operator, &[], self.now_s()).map_err(|_| unsigned(OPERATION))?;
+            let answers = self.system.ask_all(OPERATION, "$SYS.REQ.CLAIMS.DELETE".to_owned(), jwt).await?;
+            if answers.iter().all(|answer| taken(answer)) {
+                return Ok(());
+            }
+            Err(error(
+                OPERATION,
+                ErrorClass::Refused,
+                "the resolver nodes do not hear the operator's key: give the seed of one of this operator's signing keys, and set `allow_delete: true` for the resolver",
+            ))
+        });
+        heard.await.copied()
+    }
+
+    /// Hands claims to every resolver node.
+    async fn account_write(
+        &self,
+        account: &str,
+        claims: &AccountClaims,
+        before: Option<&AccountClaims>,
+    ) -> Result<(), SystemError> {
+        const OPERATION: &str = "account_write";
+        self.operator_check().await?;
+        let jwt =
+            claims.sign(&self.operator, account, before, self.now_s()).map_err(|_| unsigned(OPERATION))?;
+        let answers = self.system.ask_all(OPERATION, "$SYS.REQ.CLAIMS.UPDATE".to_owned(), jwt).await?;
+        if answers.iter().all(|answer| taken(answer)) {
+            return Ok(());
+        }
+        Err(error(OPERATION, ErrorClass::Refused, "a resolver node refused the account's claims"))
+    }
+
+    /// Makes an account what `wanted` says, given what it is; `None` leaves it alone.
+    async fn account_change(
+        &self,
+        account: &str,
+        wanted: impl Fn(Option<&AccountClaims>) -> Option<AccountClaims> + Send + Sync,
+    ) -> Result<(), SystemError> {
+        for _ in 0..WRITES_MAX {
+            let asked_at = Instant::now();
+            let found = self.account(account).await?;
+            let Some(claims) = wanted(found.claims.as_ref()) else { return Ok(()) };
+            if found.agreed && found.claims.as_ref().is_some_and(|there| there.says_as(&claims)) {
+                return Ok(());
+            }
+            let is_new = found.claims.is_none();
+            if !is_new && asked_at.elapsed() > WRITE_WINDOW {
+                continue;
+            }
+            self.account_write(account, &claims, found.claims.as_ref()).await?;
+            if is_new {
+                return Ok(());
+            }
+            tokio::time::sleep(WRITE_WINDOW).await;
+        }
+        Err(error(
+            "account_write",
+            ErrorClass::Busy { retry_after: Some(WRITE_WINDOW) },
+            "somebody else changes the account at the same time",
+        ))
+    }
+
+    fn platform_user(&self, issuer: &KeyPair, account: &str, prefix: &str) -> Result<User, SystemError> {
+        let key = self.key(KeyPairType::User)?;
+        let now_s = self.now_s();
+        let expires_at_s = now_s + seconds(PLATFORM_USER_LIFE);
+        let jwt = claims::platform_user(issuer, account, prefix, &key.public_key(), now_s, expires_at_s)
+            .map_err(|_| unsigned("user_create"))?;
+        Ok(User { jwt, key: Arc::new(key) })
+    }
+
+    /// A brief connection of the platform's in a tenant's account.
+    async fn enter(&self, keys: &AccountKeys, tenant: &TenantNames) -> Result<Client, SystemError> {
+        let user = self.platform_user(&keys.identity, &keys.account(), &tenant.nats_subject_prefix)?;
+        connection::enter("account_enter", &self.config, &user).await
+    }
+
+    fn facts(&self, account: String, tenant: &TenantNames) -> Facts {
+        Facts::from([
+            ("url", self.config.servers.join(",")),
+            ("account", account),
+            ("subject_prefix", tenant.nats_subject_prefix.clone()),
+        ])
+    }
+
+    /// Removes all streams of an account, with nobody of the tenant's in it any more.
+    async fn account_empty(&self, account: &str, tenant: &TenantNames) -> Result<(), SystemError> {
+        let issuer = self.key(KeyPairType::Account)?;
+        let closing = AccountClaims::closing(&tenant.nats_account, &issuer.public_key());
+        let found = self.account(account).await?;
+        self.account_write(account, &closing, found.claims.as_ref()).await?;
+        let user = self.platform_user(&issuer, account, &tenant.nats_subject_prefix)?;
+        let client = connection::enter("account_enter", &self.config, &user).await?;
+        streams::ensure_none(&streams::context(&client, self.config.timeout)).await
+    }
+
+    /// Takes an account away from every resolver node.
+    async fn account_delete(&self, account: &str) -> Result<(), SystemError> {
+        const OPERATION: &str = "account_delete";
+        let jwt =
+            claims::removal(&self.operator, &[account], self.now_s()).map_err(|_| unsigned(OPERATION))?;
+        // What a node says is no proof: that one of another replica's was first is said like a refusal.
+        self.system.ask_all(OPERATION, "$SYS.REQ.CLAIMS.DELETE".to_owned(), jwt).await?;
+        match self.account(account).await?.claims {
+            None => Ok(()),
+            Some(_) => Err(error(
+                OPERATION,
+                ErrorClass::Refused,
+                "the resolver nodes keep the account; set `allow_delete: true` for the resolver",
+            )),
+        }
+    }
+}
+
+#[async_trait]
+impl Isolation for Nats {
+    fn system(&self) -> System {
+        System::Nats
+    }
+
+    async fn ensure(&self, wanted: &Wanted) -> Result<Facts, SystemError> {
+        let keys = self.account_keys_ensured(&wanted.names).await?;
+        let account = keys.account();
+        self.account_change(&account, |there| {
+            Some(AccountClaims::of(wanted, &keys, self.replicas(), there, self.now_s()))
+        })
+        .await?;
+        // Nobody gets into the account of a suspended tenant; its streams are as they were.
+        if !wanted.suspended {
+            let client = self.enter(&keys, &wanted.names).await?;
+            let streams = streams::context(&client, self.config.timeout);
+            let events = streams::events(&wanted.names.nats_subject_prefix, self.replicas());
+            streams::ensure_events(&streams, events).await?;
+        }
+        Ok(self.facts(account, &wanted.names))
+    }
+
+    async fn ensure_none(&self, tenant: &TenantNames) -> Result<(), SystemError> {
+        // Also where no node has the account: somebody may have deleted it and left its streams, and they
+        // can only be reached through it.
+        let Some(keys) = self.account_keys(tenant).await? else { return Ok(()) };
+        let account = keys.account();
+        self.account_empty(&account, tenant).await?;
+        self.account_delete(&account).await?;
+        // Last, for without it nobody finds the account any more.
+        self.keys.remove(System::Nats, tenant).await
+    }
+
+    async fn remains(&self, tenant: &TenantNames) -> Result<Vec<Remnant>, SystemError> {
+        let Some(keys) = self.account_keys(tenant).await? else { return Ok(Vec::new()) };
+        let account = keys.account();
+        let mut remnants = vec![Remnant { class: "account_keys", name: account.clone() }];
+        if self.account(&account).await?.claims.is_some() {
+            remnants.push(Remnant { class: "account", name: account });
+        }
+        Ok(remnants)
+    }
+
+    async fn drift(&self, wanted: &Wanted) -> Result<Vec<Drift>, SystemError> {
+        let Some(keys) = self.account_keys(&wanted.names).await? else {
+            return Ok(vec![Drift("the account's keys are missing")]);
+        };
+        let found = self.account(&keys.account()).await?;
+        let Some(there) = found.claims else { return Ok(vec![Drift("the account is missing")]) };
+        let as_wanted = AccountClaims::of(wanted, &keys, self.replicas(), Some(&there), self.now_s());
+        let mut drift = there.differences(&as_wanted);
+        if !found.agreed {
+            drift.push("the resolver nodes do not have the same account");
+        }
+        if !wanted.suspended && !there.is_suspended() {
+            let client = self.enter(&keys, &wanted.names).await?;
+            let streams = streams::context(&client, self.config.timeout);
+            let events = streams::events(&wanted.names.nats_subject_prefix, self.replicas());
+            drift.extend(streams::events_drift(&streams, &events).await?);
+        }
+        Ok(drift.into_iter().map(Drift).collect())
+    }
+
+    async fn attest(&self, _own: &Wanted, _canary: &Wanted) -> Vec<Check> {
+        Vec::new()
+    }
+
+    async fn credentials_issue(
+        &self,
+        tenant: &Wanted,
+        credential: CredentialId,
+        ttl: Duration,
+    ) -> Result<Issued, SystemError> {
+        const OPERATION: &str = "credentials_issue";
+        if tenant.suspended {
+            return Err(error(OPERATION, ErrorClass::Refused, "the tenant is suspended"));
+        }
+        let keys = self.account_keys(&tenant.names).await?;
+        let keys = keys.ok_or_else(|| error(OPERATION, ErrorClass::Gone, "the tenant has no account"))?;
+        let key = self.key(KeyPairType::User)?;
+        let (user, now_s) = (key.public_key(), self.now_s());
+        let expires_at_s = now_s + seconds(ttl.min(USER_LIFE_MAX));
+        let jwt = claims::tenant_user(&keys, &user, &credential.to_string(), now_s, expires_at_s)
+            .map_err(|_| unsigned(OPERATION))?;
+        let seed = Zeroizing::new(key.seed().map_err(|_| unsigned(OPERATION))?);
+        let mut fields = self.facts(keys.account(), &tenant.names);
+        fields.insert("user", user.clone());
+        Ok(Issued {
+            handle: Some(user),
+            fields,
+            secrets: [
+                ("credentials", claims::credentials_file(&jwt, &seed)),
+                ("jwt", SecretText::new(jwt)),
+                ("seed", SecretText::new(seed.as_str().to_owned())),
+            ]
+            .into(),
+        })
+    }
+
+    /// A user's claims say when they end, and nothing prolongs them: they were issued for as long as the
+    /// lease can last.
+    async fn credentials_renew(
+        &self,
+        tenant: &TenantNames,
+        _credential: CredentialId,
+        handle: Option<&str>,
+        _ttl: Duration,
+    ) -> Result<(), SystemError> {
+        const OPERATION: &str = "credentials_renew";
+        let gone = || error(OPERATION, ErrorClass::Gone, "the user is not there any more");
+        let keys = self.account_keys(tenant).await?.ok_or_else(gone)?;
+        let claims = self.account(&keys.account()).await?.claims.ok_or_else(gone)?;
+        match handle {
+            Some(user) if !claims.has_revoked(user) => Ok(()),
+            _ => Err(error(OPERATION, ErrorClass::Refused, "the user is revoked")),
+        }
+    }
+
+    async fn credentials_revoke(
+        &self,
+        tenant: &TenantNames,
+        _credential: CredentialId,
+        handle: Option<&str>,
+    ) -> Result<(), SystemError> {
+        let (Some(user), Some(keys)) = (handle, self.account_keys(tenant).await?) else { return Ok(()) };
+        let until_s = self.now_s() + seconds(USER_LIFE_MAX);
+        self.account_change(&keys.account(), |there| {
+            let mut claims = there?.clone();
+            if !claims.has_revoked(user) {
+                claims.revoke(user, until_s);
+            }
+            Some(claims)
+        })
+        .await
+    }
+
+    async fn check(&self) -> Vec<Finding> {
+        check::check(self).await
+    }
+}
+
+/// Whether a resolver node did what it was asked.
+fn taken(answer: &[u8]) -> bool {
+    serde_json::from_slice::<Verdict>(answer).is_ok_and(|verdict| verdict.data.is_some())
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 2)
+}
+
+/// Both seeds, as they are kept.
+fn keys_written(keys: &AccountKeys) -> Result<SecretText, SystemError> {
+    let seed = |key: &KeyPair| key.seed().map(Zeroizing::new).map_err(|_| unsigned("key_create"));
+    let (identity, signing) = (seed(&keys.identity)?, seed(&keys.signing)?);
+    Ok(SecretText::new(format!("{} {}", *identity, *signing)))
+}
+
+fn keys_read(text: &SecretText) -> Result<AccountKeys, SystemError> {
+    let key =
+        |seed: &str| KeyPair::from_seed(seed).ok().filter(|key| key.key_pair_type() == KeyPairType::Account);
+    let read = || {
+        let (identity, signing) = text.expose().split_once(' ')?;
+        Some(AccountKeys { identity: key(identity)?, signing: key(signing)? })
+    };
+    read().ok_or_else(|| {
+        error("key_read", ErrorClass::Refused, "what OpenBao keeps as the account's keys is none; remove it")
+    })
+}
+
+const fn error(operation: &'static str, class: ErrorClass, reason: &'static str) -> SystemError {
+    SystemError { system: System::Nats, operation, class, reason, status: None }
+}
+
+const fn unsigned(operation: &'static str) -> SystemError {
+    error(operation, ErrorClass::Broken, "a key could not be made or used")
 }

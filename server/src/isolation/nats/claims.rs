@@ -1,0 +1,330 @@
+//! The claims that NATS is told in: of a tenant's account, of its users, and of an account's removal.
+//!
+//! Facts: the form is that of nats-io/jwt, version 2. A limit that is left out counts as 0; -1 is none.
+//! A user that a scoped signing key signed must carry no permissions of its own, else the server takes
+//! it for none; it has those of the key's template. A revocation under `*` is one of every user.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use integraci_api::SecretText;
+use nkeys::KeyPair;
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::streams::{EVENTS_BYTES, EVENTS_STREAM};
+use crate::isolation::Wanted;
+
+/// "No limit".
+const UNLIMITED: i64 = -1;
+/// Subscriptions of all connections of an account together: far more than a tenant's pipelines make,
+/// far fewer than burden a server.
+const SUBSCRIPTIONS: u32 = 10_000;
+/// Streams of the tenant's own, beside the one of its events.
+const STREAMS: u32 = 20;
+const CONSUMERS: u32 = 100;
+/// How long a service of the tenant may take to answer a request.
+const ANSWER_NS: u64 = 60_000_000_000;
+
+/// In the revocations: every user.
+pub(super) const EVERYBODY: &str = "*";
+/// A revocation holds for users issued until its time: this one for all that ever are.
+pub(super) const FOR_EVER: i64 = 253_402_300_799;
+
+/// The parts of claims by which accounts share subjects.
+pub(super) const EXPORTS: &str = "exports";
+pub(super) const IMPORTS: &str = "imports";
+
+/// What an account's tags say of ours.
+pub(super) const OWNER_TAG: &str = "managed-by:integraci";
+
+/// The two keys of a tenant's account.
+pub(super) struct AccountKeys {
+    /// What the account is known by. Signs the platform's own users in it.
+    pub(super) identity: KeyPair,
+    /// Signs the tenant's users, within its template.
+    pub(super) signing: KeyPair,
+}
+
+impl AccountKeys {
+    /// The account's public key, `A…`.
+    pub(super) fn account(&self) -> String {
+        self.identity.public_key()
+    }
+}
+
+/// Claims that a resolver keeps.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct AccountClaims {
+    name: String,
+    issued_at_s: i64,
+    nats: Map<String, Value>,
+}
+
+impl AccountClaims {
+    /// What a tenant's account is to be. `revoked` is kept as it is, but for what has run out at `now_s`.
+    pub(super) fn of(
+        wanted: &Wanted,
+        keys: &AccountKeys,
+        replicas: u8,
+        revoked: Option<&Self>,
+        now_s: i64,
+    ) -> Self {
+        let (limits, prefix) = (&wanted.limits, &wanted.names.nats_subject_prefix);
+        let mut revocations: Map<String, Value> = revoked.map(Self::revocations).unwrap_or_default();
+        revocations
+            .retain(|user, until| user != EVERYBODY && until.as_i64().is_some_and(|until| until > now_s));
+        if wanted.suspended {
+            revocations.insert(EVERYBODY.to_owned(), FOR_EVER.into());
+        }
+        let disk = limits.nats_stream_bytes + EVENTS_BYTES * u64::from(replicas);
+        let nats = json!({
+            "type": "account",
+            "version": 2,
+            "tags": [OWNER_TAG],
+            "limits": {
+                "subs": SUBSCRIPTIONS,
+                "data": UNLIMITED,
+                "payload": limits.nats_payload_bytes,
+                "imports": 0,
+                "exports": 0,
+                "wildcards": false,
+                "disallow_bearer": true,
+                "conn": limits.nats_connections,
+                "leaf": 0,
+                "mem_storage": 0,
+                "disk_storage": disk,
+                "streams": STREAMS + 1,
+                "consumer": CONSUMERS,
+                "max_bytes_required": true,
+            },
+            "signing_keys": [{
+                "kind": "user_scope",
+                "key": keys.signing.public_key(),
+                "role": "tenant",
+                "template": template(prefix),
+            }],
+            "revocations": revocations,
+            "default_permissions": nothing(),
+        });
+        Self::made(&wanted.names.nats_account, nats)
+    }
+
+    /// What an account is while it is taken down: nobody of the tenant's gets in, and the platform does.
+    pub(super) fn closing(name: &str, platform_key: &str) -> Self {
+        let nats = json!({
+            "type": "account",
+            "version": 2,
+            "tags": [OWNER_TAG],
+            "limits": {
+                "subs": SUBSCRIPTIONS, "data": UNLIMITED, "payload": UNLIMITED,
+                "imports": 0, "exports": 0, "wildcards": false, "disallow_bearer": true,
+                "conn": UNLIMITED, "leaf": 0,
+                "mem_storage": 0, "disk_storage": UNLIMITED, "streams": UNLIMITED, "consumer": UNLIMITED,
+            },
+            "signing_keys": [platform_key],
+            "default_permissions": nothing(),
+        });
+        Self::made(name, nats)
+    }
+
+    fn made(name: &str, nats: Value) -> Self {
+        let Value::Object(nats) = nats else {
+            return Self { name: String::new(), issued_at_s: 0, nats: Map::new() };
+        };
+        Self { name: name.to_owned(), issued_at_s: 0, nats }
+    }
+
+    /// The claims in a JWT that came from a resolver, which has checked it.
+    pub(super) fn read(jwt: &str) -> Option<Self> {
+        let claims = jwt.split('.').nth(1)?;
+        let mut claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()?;
+        let Value::Object(nats) = claims["nats"].take() else { return None };
+        let name = claims["name"].as_str().unwrap_or_default().to_owned();
+        Some(Self { name, issued_at_s: claims["iat"].as_i64()?, nats })
+    }
+
+    /// The JWT of them, signed for the operator. Of two the resolvers keep the one issued later, so it is
+    /// later than `before`, whatever the clocks of the replicas say.
+    pub(super) fn sign(
+        &self,
+        operator: &KeyPair,
+        account: &str,
+        before: Option<&Self>,
+        now_s: i64,
+    ) -> Result<String, nkeys::error::Error> {
+        let issued_at_s = before.map_or(now_s, |before| now_s.max(before.issued_at_s + 1));
+        let claims = json!({ "name": self.name, "sub": account, "nats": self.nats });
+        sign(operator, claims, issued_at_s)
+    }
+
+    /// When they were issued, in seconds.
+    pub(super) const fn issued_at_s(&self) -> i64 {
+        self.issued_at_s
+    }
+
+    /// Whether they say the same, whenever they were issued.
+    pub(super) fn says_as(&self, other: &Self) -> bool {
+        self.name == other.name && self.nats == other.nats
+    }
+
+    /// In what they differ from what they are to be.
+    pub(super) fn differences(&self, wanted: &Self) -> Vec<&'static str> {
+        if self.says_as(wanted) {
+            return Vec::new();
+        }
+        let differs = |part: &str| self.nats.get(part) != wanted.nats.get(part);
+        let mut found = Vec::new();
+        if self.has(EXPORTS) || self.has(IMPORTS) {
+            found.push("the account shares subjects with other accounts");
+        }
+        if differs("limits") {
+            found.push("the account's limits differ");
+        }
+        if differs("signing_keys") || differs("default_permissions") {
+            found.push("what the account's users may do differs");
+        }
+        if self.is_suspended() != wanted.is_suspended() {
+            found.push(if wanted.is_suspended() { "the account is open" } else { "the account is closed" });
+        }
+        if found.is_empty() {
+            found.push("the account's claims differ");
+        }
+        found
+    }
+
+    /// Whether there is anything in a part.
+    pub(super) fn has(&self, part: &str) -> bool {
+        match self.nats.get(part) {
+            None | Some(Value::Null) => false,
+            Some(Value::Array(items)) => !items.is_empty(),
+            Some(Value::Object(fields)) => !fields.is_empty(),
+            Some(_) => true,
+        }
+    }
+
+    /// Whether all users are shut out.
+    pub(super) fn is_suspended(&self) -> bool {
+        self.revocations().contains_key(EVERYBODY)
+    }
+
+    /// Whether a user is shut out.
+    pub(super) fn has_revoked(&self, user: &str) -> bool {
+        self.revocations().contains_key(user)
+    }
+
+    /// Shuts out a user whose claims are issued until then, in seconds.
+    pub(super) fn revoke(&mut self, user: &str, until_s: i64) {
+        let revocations = self.nats.entry("revocations").or_insert_with(|| Value::Object(Map::new()));
+        revocations[user] = until_s.into();
+    }
+
+    fn revocations(&self) -> Map<String, Value> {
+        self.nats.get("revocations").and_then(Value::as_object).cloned().unwrap_or_default()
+    }
+}
+
+/// What the tenant's users may do: all below the tenant's subjects but to tell its events, and all with
+/// streams but to change the one in which the events are. Answers come to `_INBOX.>`, which is the
+/// account's own.
+fn template(prefix: &str) -> Value {
+    let change = [
+        "CREATE",
+        "UPDATE",
+        "DELETE",
+        "PURGE",
+        "SNAPSHOT",
+        "RESTORE",
+        "MSG.DELETE",
+        "PEER.REMOVE",
+        "LEADER.STEPDOWN",
+    ];
+    let mut deny: Vec<String> =
+        change.iter().map(|verb| format!("$JS.API.STREAM.{verb}.{EVENTS_STREAM}")).collect();
+    deny.push(format!("{prefix}.events.>"));
+    json!({
+        "pub": { "allow": [format!("{prefix}.>"), "$JS.API.>", "$JS.ACK.>", "$JS.FC.>"], "deny": deny },
+        "sub": { "allow": [format!("{prefix}.>"), "_INBOX.>"] },
+        "resp": { "max": 1, "ttl": ANSWER_NS },
+        "subs": UNLIMITED,
+        "data": UNLIMITED,
+        "payload": UNLIMITED,
+    })
+}
+
+/// What a user without permissions of its own may do.
+fn nothing() -> Value {
+    json!({ "pub": { "deny": [">"] }, "sub": { "deny": [">"] } })
+}
+
+/// The JWT of a user of the tenant's, until `expires_at_s`.
+pub(super) fn tenant_user(
+    keys: &AccountKeys,
+    user: &str,
+    name: &str,
+    now_s: i64,
+    expires_at_s: i64,
+) -> Result<String, nkeys::error::Error> {
+    let nats = json!({ "type": "user", "version": 2, "issuer_account": keys.account() });
+    sign(&keys.signing, json!({ "name": name, "sub": user, "exp": expires_at_s, "nats": nats }), now_s)
+}
+
+/// What the platform's answers in a tenant's account come to: the tenant's users cannot listen there.
+pub(super) const PLATFORM_INBOX: &str = "_INTEGRACI";
+
+/// The JWT of a user of the platform's in an account, until `expires_at_s`: it works with the streams, and
+/// tells the events.
+pub(super) fn platform_user(
+    issuer: &KeyPair,
+    account: &str,
+    prefix: &str,
+    user: &str,
+    now_s: i64,
+    expires_at_s: i64,
+) -> Result<String, nkeys::error::Error> {
+    let mut nats = json!({
+        "type": "user",
+        "version": 2,
+        "pub": { "allow": ["$JS.API.>", format!("{prefix}.events.>")] },
+        "sub": { "allow": [format!("{PLATFORM_INBOX}.>")] },
+        "subs": UNLIMITED,
+        "data": UNLIMITED,
+        "payload": UNLIMITED,
+    });
+    if issuer.public_key() != account {
+        nats["issuer_account"] = account.into();
+    }
+    sign(issuer, json!({ "name": "integraci", "sub": user, "exp": expires_at_s, "nats": nats }), now_s)
+}
+
+/// A credentials file, as clients read it.
+pub(super) fn credentials_file(jwt: &str, seed: &str) -> SecretText {
+    SecretText::new(format!(
+        "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
+         -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
+    ))
+}
+
+/// The request to delete accounts; of none, it tells whether one of some would be heard.
+pub(super) fn removal(
+    operator: &KeyPair,
+    accounts: &[&str],
+    now_s: i64,
+) -> Result<String, nkeys::error::Error> {
+    let nats = json!({ "type": "generic", "version": 2, "accounts": accounts });
+    sign(operator, json!({ "sub": operator.public_key(), "nats": nats }), now_s)
+}
+
+pub(super) fn sign(
+    issuer: &KeyPair,
+    mut claims: Value,
+    issued_at_s: i64,
+) -> Result<String, nkeys::error::Error> {
+    claims["iss"] = issuer.public_key().into();
+    claims["iat"] = issued_at_s.into();
+    claims["jti"] = hex::encode(Sha256::digest(claims.to_string())).into();
+    let header = json!({ "typ": "JWT", "alg": "ed25519-nkey" });
+    let encode = |part: Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    let signed = format!("{}.{}", encode(header), encode(claims));
+    let signature = URL_SAFE_NO_PAD.encode(issuer.sign(signed.as_bytes())?);
+    Ok(format!("{signed}.{signature}"))
+}
