@@ -1,6 +1,7 @@
 //! Everything a request can use, made once at start.
 
 use crate::accounts::Tokens;
+use crate::attestations::Attestations;
 use crate::connectors::Connectors;
 use crate::operations::Operations;
 use crate::plans::Plans;
@@ -15,6 +16,8 @@ pub struct App {
     pub tokens: Tokens,
     /// Tenants.
     pub tenants: Tenants,
+    /// Attestations.
+    pub attestations: Attestations,
     /// Connectors.
     pub connectors: Connectors,
     /// Quotas.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use integraci_api::{FieldProblem, Problem, ProblemCode};
 
+use crate::isolation::{ErrorClass, SystemError};
 use crate::store::StoreError;
 
 /// Why a request was not carried out.
@@ -31,6 +32,27 @@ pub enum Error {
 impl From<Problem> for Error {
     fn from(problem: Problem) -> Self {
         Self::Refused(Box::new(problem))
+    }
+}
+
+/// How long a caller is asked to wait for a system that says nothing of it.
+const SYSTEM_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+impl From<SystemError> for Error {
+    fn from(error: SystemError) -> Self {
+        tracing::warn!(%error, "a system did not do what a request asked");
+        let problem = Problem::new(ProblemCode::Unavailable, error.to_string());
+        match error.class {
+            // Nothing that waiting mends.
+            ErrorClass::Refused | ErrorClass::Gone => problem.into(),
+            ErrorClass::Busy { retry_after } => {
+                let retry_after = retry_after.unwrap_or(SYSTEM_RETRY_AFTER);
+                Self::Later { problem: Box::new(problem), retry_after }
+            }
+            ErrorClass::Broken => {
+                Self::Later { problem: Box::new(problem), retry_after: SYSTEM_RETRY_AFTER }
+            }
+        }
     }
 }
 

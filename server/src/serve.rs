@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::accounts::Tokens;
 use crate::app::App;
+use crate::attestations::Attestations;
 use crate::config::Config;
 use crate::connectors::outbound::{Outbound, OutboundSetupError};
 use crate::connectors::secrets::ConnectorSecrets;
@@ -19,7 +20,7 @@ use crate::connectors::{self, Connectors};
 use crate::http;
 use crate::idempotency;
 use crate::isolation::nats::{Nats, NatsSetupError};
-use crate::isolation::openbao::{Client, ClientError, OpenBao, TenantKeys, renewal};
+use crate::isolation::openbao::{Client, ClientError, OpenBao, Signer, TenantKeys, renewal};
 use crate::isolation::{Cell, Cells};
 use crate::metrics::Metrics;
 use crate::operations::Operations;
@@ -115,6 +116,7 @@ impl Replica {
         );
         let app = App {
             tokens: Tokens::new(store.clone(), source),
+            attestations: Attestations::new(store.clone(), source, cells.clone(), Signer::new(bao.clone())),
             tenants: Tenants::new(store.clone(), source, config.plans.clone(), cells),
             connectors: Connectors::new(store.clone(), source, secrets, replica),
             quotas: Quotas::new(store.clone(), source),

@@ -30,6 +30,7 @@ pub const RESERVED: &[&str] = &[
     "help",
     "identity",
     "integraci",
+    "integraci-canary",
     "internal",
     "kube-node-lease",
     "kube-public",
@@ -92,7 +93,17 @@ pub enum SlugError {
     Reserved,
 }
 
+/// The slug of the canary: a tenant of the platform's own, whose places the attestations of others try
+/// to reach. It is reserved, so that nobody else has it.
+const CANARY: &str = "integraci-canary";
+
 impl Slug {
+    /// The canary's.
+    #[must_use]
+    pub fn canary() -> Self {
+        Self(CANARY.to_owned())
+    }
+
     /// The slug as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -175,6 +186,7 @@ mod tests {
             ("ac.me", SlugError::Form),
             ("admin", SlugError::Reserved),
             ("kube-system", SlugError::Reserved),
+            (CANARY, SlugError::Reserved),
         ] {
             assert_eq!(bad.parse::<Slug>(), Err(why), "{bad}");
         }

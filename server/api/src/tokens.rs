@@ -27,6 +27,12 @@ pub enum Scope {
     /// Set quotas.
     #[serde(rename = "quotas:write")]
     QuotasWrite,
+    /// Make attestations of a tenant's isolation. Reading them takes `tenants:read`.
+    #[serde(rename = "attestations:write")]
+    AttestationsWrite,
+    /// Take, renew and give back credentials for a tenant's own systems.
+    #[serde(rename = "credentials:write")]
+    CredentialsWrite,
     /// Make, list and revoke tokens.
     #[serde(rename = "tokens:write")]
     TokensWrite,
@@ -41,6 +47,8 @@ impl Scope {
         Self::ConnectorsWrite,
         Self::QuotasRead,
         Self::QuotasWrite,
+        Self::AttestationsWrite,
+        Self::CredentialsWrite,
         Self::TokensWrite,
     ];
 
@@ -54,6 +62,8 @@ impl Scope {
             Self::ConnectorsWrite => "connectors:write",
             Self::QuotasRead => "quotas:read",
             Self::QuotasWrite => "quotas:write",
+            Self::AttestationsWrite => "attestations:write",
+            Self::CredentialsWrite => "credentials:write",
             Self::TokensWrite => "tokens:write",
         }
     }

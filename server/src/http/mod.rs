@@ -1,10 +1,12 @@
 //! HTTP: routes, one file a resource, and what they share. Knows no SQL and no far system; it turns
 //! requests into calls of a capability, and what the capability answers into responses.
 
+mod attestations;
 mod auth;
 mod body;
 mod connectors;
 mod health;
+mod keys;
 mod limits;
 mod openapi;
 mod operations;
@@ -35,6 +37,8 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(connectors::get, connectors::update, connectors::delete))
         .routes(routes!(connectors::compare_secrets))
         .routes(routes!(quotas::get, quotas::set, quotas::reset))
+        .routes(routes!(attestations::create, attestations::list))
+        .routes(routes!(attestations::get))
         .routes(routes!(operations::get))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))
@@ -44,6 +48,7 @@ fn v1() -> OpenApiRouter<App> {
 pub fn router(app: App, limits: HttpLimits) -> Router {
     let (api, description) = openapi::describe(OpenApiRouter::new().nest("/v1", v1())).split_for_parts();
     let router = api
+        .route("/.well-known/integraci-keys.json", get(keys::keys))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .merge(openapi::routes(&description))

@@ -117,7 +117,8 @@ impl IntoResponse for Accepted {
     }
 }
 
-fn mark_replayed(headers: &mut HeaderMap, replayed: bool) {
+/// Says that the answer was given before.
+pub(super) fn mark_replayed(headers: &mut HeaderMap, replayed: bool) {
     if replayed {
         headers.insert(&IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
     }

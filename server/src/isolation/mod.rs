@@ -10,6 +10,7 @@ pub mod keycloak;
 pub mod kubernetes;
 pub mod nats;
 pub mod openbao;
+pub mod postgres;
 
 use std::collections::BTreeMap;
 use std::fmt;

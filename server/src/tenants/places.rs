@@ -1,5 +1,7 @@
 //! The records of a tenant's places: which cell of each system it lives in, and how each place is.
 
+use std::collections::BTreeMap;
+
 use integraci_api::isolation::PlaceState;
 use integraci_api::tenants::TenantNames;
 use integraci_api::{Problem, ProblemCode, Slug, TenantId};
@@ -92,6 +94,20 @@ pub(super) async fn systems(tx: &mut impl Tx, tenant: TenantId) -> Result<Vec<Sy
     let mut systems: Vec<_> = words.iter().filter_map(|word| System::from_word(word)).collect();
     systems.sort();
     Ok(systems)
+}
+
+/// The cell of each system that a tenant lives in.
+pub(crate) async fn homes(
+    tx: &mut impl Tx,
+    tenant: TenantId,
+) -> Result<BTreeMap<System, String>, StoreError> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("SELECT system, cell FROM tenant_system WHERE tenant_id = $1")
+            .bind(tenant.uuid())
+            .fetch_all(tx.conn())
+            .await
+            .map_err(StoreError::on("read a tenant's cells"))?;
+    Ok(rows.into_iter().filter_map(|(word, cell)| Some((System::from_word(&word)?, cell))).collect())
 }
 
 /// The cell that a tenant lives in.

@@ -1,29 +1,27 @@
-//! A whole replica in this process, on a database of its own and the OpenBao that the tests run under,
-//! and a client for it.
+//! A whole replica in this process, on a database of its own and in a namespace of its own of the OpenBao
+//! that the tests run under, and a client for it.
 
 use std::time::Duration;
 
 use integraci_api::operations::Operation;
 use integraci_api::tokens::{Scope, TokenCreate};
-use integraci_api::{SecretText, TenantId};
+use integraci_api::TenantId;
 use integraci_server::accounts::Tokens;
 use integraci_server::config::{CellConfig, Config};
 use integraci_server::connectors::outbound::OutboundConfig;
 use integraci_server::http::HttpLimits;
-use integraci_server::isolation::cells::MAIN_CELL;
-use integraci_server::isolation::openbao::OpenBaoConfig;
 use integraci_server::plans::Plans;
 use integraci_server::serve::Replica;
 use integraci_server::source::Source;
-use local_platform::Endpoints;
 use local_platform::far_side::FarSide;
 use reqwest::{Method, StatusCode};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use crate::database::Database;
+use crate::openbao_world::Bao;
 
 /// The key of the far side's webhook `hook`.
 pub(crate) const HMAC_KEY: &str = "of-tests-0123456789abcdef";
@@ -58,7 +56,7 @@ impl Reply {
 impl App {
     pub(crate) async fn new() -> Self {
         let database = Database::new().await;
-        let address = Self::replica(&database).await;
+        let address = Self::replica(&database, &Bao::new().await).await;
         let tokens = Tokens::new(database.store.clone(), Source::real());
         let wanted = TokenCreate {
             name: "test".into(),
@@ -74,27 +72,13 @@ impl App {
     }
 
     /// One more replica on a database: its address, and what stops it.
-    pub(crate) async fn replica(database: &Database) -> (String, CancellationToken) {
-        let endpoints = Endpoints::from_env().unwrap();
-        let openbao = endpoints.openbao().unwrap();
+    pub(crate) async fn replica(database: &Database, bao: &Bao) -> (String, CancellationToken) {
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             metrics_listen: None,
             store: database.config.clone(),
             admin_url: None,
-            openbao: CellConfig {
-                name: MAIN_CELL.to_owned(),
-                capacity: None,
-                admin: None,
-                credential_file: None,
-                system: OpenBaoConfig {
-                    address: openbao.addr.parse().unwrap(),
-                    token: SecretText::new(openbao.root_token.expose_secret().to_owned()),
-                    namespace: None,
-                    ca_certificate: None,
-                    timeout: Duration::from_secs(30),
-                },
-            },
+            openbao: CellConfig { admin: None, ..bao.cell() },
             keycloak: Vec::new(),
             nats: Vec::new(),
             kubernetes: Vec::new(),
@@ -116,6 +100,11 @@ impl App {
         let stop = CancellationToken::new();
         tokio::spawn(replica.serve(stop.clone()));
         (address, stop)
+    }
+
+    /// The address of a path.
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.address)
     }
 
     /// The same app as another caller.
@@ -151,7 +140,7 @@ impl App {
         body: Option<Value>,
         headers: &[(&str, &str)],
     ) -> Reply {
-        let mut request = self.http.request(method, format!("{}{path}", self.address)).bearer_auth(token);
+        let mut request = self.http.request(method, self.url(path)).bearer_auth(token);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

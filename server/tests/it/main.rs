@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as the tests do")]
 
 mod app;
+mod attestations;
 mod connectors;
 mod database;
 mod isolation;
