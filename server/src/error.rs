@@ -49,9 +49,7 @@ impl From<SystemError> for Error {
                 let retry_after = retry_after.unwrap_or(SYSTEM_RETRY_AFTER);
                 Self::Later { problem: Box::new(problem), retry_after }
             }
-            ErrorClass::Broken => {
-                Self::Later { problem: Box::new(problem), retry_after: SYSTEM_RETRY_AFTER }
-            }
+            ErrorClass::Broken => Self::Later { problem: Box::new(problem), retry_after: SYSTEM_RETRY_AFTER },
         }
     }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::isolation::{Limits, Wanted};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, Tx};
 
 /// The canary's id, and that of everything it has. The same everywhere, so that a place in a system is
 /// the canary's whichever installation made it.
@@ -40,6 +40,10 @@ const ROWS: &[&str] = &[
      VALUES ($1, 'canary', $1, '', '{}', '9999-01-01') ON CONFLICT DO NOTHING",
     "INSERT INTO tenant_system (tenant_id, system, cell, state) VALUES ($1, 'openbao', 'canary', 'ready')
      ON CONFLICT DO NOTHING",
+];
+
+/// Those of its rows that the platform's role may not insert.
+const OWN_ROWS: &[&str] = &[
     "INSERT INTO credential (id, tenant_id, system, cell, state, created_at, expires_at, renewable_until)
      VALUES ($1, $1, 'openbao', 'canary', 'revoked', now(), '9999-01-01', '9999-01-01') ON CONFLICT DO NOTHING",
     "INSERT INTO attestation (id, tenant_id, issued_at, passed, payload, kid, signature)
@@ -63,11 +67,17 @@ pub(super) async fn rows(store: &Store) -> Result<(), Error> {
     .await
     .map_err(StoreError::on("make the canary"))?;
     for statement in ROWS {
-        sqlx::query(*statement)
-            .bind(ID)
-            .execute(tx.conn())
-            .await
-            .map_err(StoreError::on("give the canary its rows"))?;
+        insert(&mut tx, statement).await?;
+    }
+    tx.commit().await?;
+    let mut tx = store.tenant_tx(TenantId::from_uuid(ID)).await?;
+    for statement in OWN_ROWS {
+        insert(&mut tx, statement).await?;
     }
     Ok(tx.commit().await?)
+}
+
+async fn insert(tx: &mut impl Tx, statement: &'static str) -> Result<(), StoreError> {
+    let inserted = sqlx::query(statement).bind(ID).execute(tx.conn()).await;
+    inserted.map(drop).map_err(StoreError::on("give the canary its rows"))
 }

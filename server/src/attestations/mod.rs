@@ -251,14 +251,13 @@ impl Attestations {
 
 async fn read(tx: &mut TenantTx, id: AttestationId) -> Result<Attestation, Error> {
     let tenant: Uuid = tx.tenant().uuid();
-    let row: Option<Row> = sqlx::query_as(
-        "SELECT payload, kid, signature FROM attestation WHERE tenant_id = $1 AND id = $2",
-    )
-    .bind(tenant)
-    .bind(id.uuid())
-    .fetch_optional(tx.conn())
-    .await
-    .map_err(StoreError::on("read an attestation"))?;
+    let row: Option<Row> =
+        sqlx::query_as("SELECT payload, kid, signature FROM attestation WHERE tenant_id = $1 AND id = $2")
+            .bind(tenant)
+            .bind(id.uuid())
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(StoreError::on("read an attestation"))?;
     row.ok_or_else(Error::not_found)?.into_attestation()
 }
 

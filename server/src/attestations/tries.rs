@@ -65,8 +65,7 @@ impl Tries {
         }
         match tokio::time::timeout(ATTEMPTS, home.attest(own, &canary::wanted())).await {
             Ok(found) => {
-                let kinds: BTreeSet<_> =
-                    found.iter().map(|check| check.kind == CheckKind::Attempt).collect();
+                let kinds: BTreeSet<_> = found.iter().map(|check| check.kind == CheckKind::Attempt).collect();
                 if kinds.len() < 2 {
                     checks.push(self.failed(system, &BOTH_SIDES, "one of them is missing"));
                 }

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use integraci_api::TenantId;
 use integraci_api::operations::Operation;
 use integraci_api::tokens::{Scope, TokenCreate};
-use integraci_api::TenantId;
 use integraci_server::accounts::Tokens;
 use integraci_server::config::{CellConfig, Config};
 use integraci_server::connectors::outbound::OutboundConfig;

@@ -81,16 +81,12 @@ async fn rows_that_are_not_kept_apart_are_told() {
             format!("CREATE POLICY more ON connector USING ({own} OR name = 'canary')"),
             "read_rows_of_another_tenant",
         ),
-        (
-            "CREATE VIEW all_of_them AS SELECT * FROM connector".to_owned(),
-            "find_a_way_round_the_policies",
-        ),
+        ("CREATE VIEW all_of_them AS SELECT * FROM connector".to_owned(), "find_a_way_round_the_policies"),
     ] {
         as_superuser(&app, &broken).await;
         let red = attest(&app, tenant).await;
         assert!(!red.statement.passed, "{broken}");
-        let names: Vec<_> =
-            failed(&red, System::Postgres).iter().map(|check| check.check.as_str()).collect();
+        let names: Vec<_> = failed(&red, System::Postgres).iter().map(|check| check.check.as_str()).collect();
         assert!(names.contains(&told), "{broken}: {names:?}");
         as_superuser(&app, "DROP VIEW IF EXISTS all_of_them").await;
         as_superuser(&app, &shipped).await;
@@ -120,8 +116,9 @@ async fn one_at_a_time_and_once_for_a_key() {
     let tenant = app.tenant().await;
     let path = format!("/v1/tenants/{tenant}/attestations");
     let uuid = tenant.uuid();
-    let until =
-        |when: &str| format!("UPDATE tenant SET attesting_until = now() + interval '{when}' WHERE id = '{uuid}'");
+    let until = |when: &str| {
+        format!("UPDATE tenant SET attesting_until = now() + interval '{when}' WHERE id = '{uuid}'")
+    };
     as_superuser(&app, &until("1 minute")).await;
     let busy = app.send(Method::POST, &path, None).await;
     assert_eq!((busy.status, busy.problem().0), (StatusCode::CONFLICT, "busy"));
@@ -146,9 +143,7 @@ async fn who_may_ask_for_one() {
     let token = app.token_of(tenant).await;
     let post = |token: String, tenant: String| {
         let app = &app;
-        async move {
-            app.send_as(&token, Method::POST, &format!("/v1/tenants/{tenant}/attestations"), None).await
-        }
+        async move { app.send_as(&token, Method::POST, &format!("/v1/tenants/{tenant}/attestations"), None).await }
     };
     assert_eq!(post(token.clone(), tenant.to_string()).await.status, StatusCode::CREATED);
     let without_id = |mut reply: Reply| {

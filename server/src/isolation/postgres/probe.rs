@@ -78,8 +78,10 @@ fn insert(table: &Table) -> String {
     format!("INSERT INTO {} ({}) VALUES ($1)", table.name, table.owner)
 }
 
+/// Into rows of the one who asks: of another's, this is to take them; of its own, to leave them.
 fn update(table: &Table) -> String {
-    format!("UPDATE {0} SET {1} = {1} WHERE {1} = $1", table.name, table.owner)
+    let own = "current_setting('app.tenant_id')::uuid";
+    format!("UPDATE {0} SET {1} = {own} WHERE {1} = $1", table.name, table.owner)
 }
 
 fn delete(table: &Table) -> String {
@@ -120,7 +122,7 @@ const PROBES: &[Probe] = &[
     Probe {
         name: "update_rows_of_another_tenant",
         kind: CheckKind::Attempt,
-        attempted: "change the canary's rows in every table",
+        attempted: "change the canary's rows in every table into its own",
         expected: "no row is changed",
         on: every,
         statement: update,
