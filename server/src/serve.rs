@@ -19,6 +19,7 @@ use crate::connectors::verify::Verifier;
 use crate::connectors::{self, Connectors};
 use crate::http;
 use crate::idempotency;
+use crate::isolation::kubernetes::{self, Kubernetes};
 use crate::isolation::nats::{Nats, NatsSetupError};
 use crate::isolation::openbao::{Client, ClientError, OpenBao, Signer, TenantKeys, renewal};
 use crate::isolation::{Cell, Cells};
@@ -48,6 +49,9 @@ pub enum ServeError {
     /// OpenBao's client cannot be made.
     #[error(transparent)]
     OpenBao(#[from] ClientError),
+    /// Kubernetes' client cannot be made.
+    #[error(transparent)]
+    Kubernetes(#[from] kubernetes::ClientError),
     /// NATS cannot be worked with as it is configured.
     #[error(transparent)]
     Nats(#[from] NatsSetupError),
@@ -206,6 +210,13 @@ pub(crate) fn cells(config: &Config, bao: &Client, source: Source) -> Result<Cel
     for cell in &config.nats {
         let nats = Nats::new(cell.system.clone(), keys.clone(), source)?;
         cells.add(Cell { name: cell.name.clone(), capacity: cell.capacity, system: Arc::new(nats) });
+    }
+    for cell in &config.kubernetes {
+        cells.add(Cell {
+            name: cell.name.clone(),
+            capacity: cell.capacity,
+            system: Arc::new(Kubernetes::of_cell(cell)?),
+        });
     }
     Ok(cells)
 }

@@ -12,7 +12,7 @@ use integraci_api::SecretText;
 
 use crate::config::{CellConfig, Config};
 use crate::isolation::openbao::ClientError;
-use crate::isolation::{System, SystemError, openbao};
+use crate::isolation::{System, SystemError, kubernetes, openbao};
 
 /// Why a system could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,9 @@ pub enum SetupError {
     /// OpenBao's client cannot be made.
     #[error(transparent)]
     OpenBao(#[from] ClientError),
+    /// Kubernetes' client cannot be made.
+    #[error(transparent)]
+    Kubernetes(#[from] kubernetes::ClientError),
     /// The configuration does not say where the server reads its credential from.
     #[error(
         "{0}: name a file for the server's credential, which setup writes: token_file or client_secret_file"
@@ -42,6 +45,10 @@ pub async fn run(config: &Config) -> Result<Vec<String>, SetupError> {
     if config.openbao.admin.is_some() {
         let credential = openbao::setup::prepare(&config.openbao).await?;
         done.push(keep(System::OpenBao, &config.openbao, &credential)?);
+    }
+    for cell in config.kubernetes.iter().filter(|cell| cell.admin.is_some()) {
+        let credential = kubernetes::setup::prepare(cell).await?;
+        done.push(keep(System::Kubernetes, cell, &credential)?);
     }
     Ok(done)
 }

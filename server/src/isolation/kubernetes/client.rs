@@ -147,11 +147,6 @@ impl Client {
         self.shared.ca_pem.as_deref()
     }
 
-    /// The longest that one call may take.
-    pub(super) fn timeout(&self) -> Duration {
-        self.shared.timeout
-    }
-
     /// Reads an object; that it is not there is `None`, said by the API server itself.
     pub(super) async fn get<K>(
         &self,
@@ -235,11 +230,13 @@ impl Client {
         operation: &'static str,
         request: Made,
     ) -> Result<T, SystemError> {
-        let request = request.map_err(|_| failure(operation, ErrorClass::Refused, "it cannot be asked so"))?;
+        let request =
+            request.map_err(|_| failure(operation, ErrorClass::Refused, "it cannot be asked so"))?;
         let span = tracing::debug_span!("system_call", system = System::Kubernetes.as_str(), operation);
+        // On the heap, since many calls are under way side by side in one future.
+        let asking = Box::pin(self.ask(operation, request).instrument(span));
         // One deadline over all of it: a far side that drips its answer does not get longer.
-        let answered =
-            tokio::time::timeout(self.shared.timeout, self.ask(operation, request).instrument(span)).await;
+        let answered = tokio::time::timeout(self.shared.timeout, asking).await;
         let body = answered.unwrap_or_else(|_| Err(broken(operation, "no answer in time")))?;
         serde_json::from_slice(&body)
             .map_err(|_| broken(operation, "the answer is not what Kubernetes sends"))
@@ -305,11 +302,7 @@ fn why_unsent(failed: &reqwest::Error) -> &'static str {
 }
 
 /// A failure that no status came with.
-pub(super) const fn failure(
-    operation: &'static str,
-    class: ErrorClass,
-    reason: &'static str,
-) -> SystemError {
+pub(super) const fn failure(operation: &'static str, class: ErrorClass, reason: &'static str) -> SystemError {
     SystemError { system: System::Kubernetes, operation, class, reason, status: None }
 }
 
@@ -326,15 +319,17 @@ fn refusal(
 ) -> SystemError {
     let reason = said.map_or("", |said| said.reason.as_str());
     let details = said.and_then(|said| said.details.as_ref());
-    let is_terminating =
-        details.is_some_and(|details| details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating"));
+    let is_terminating = details
+        .is_some_and(|details| details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating"));
     let retry_after = headers
         .get(RETRY_AFTER)
         .and_then(|value| value.to_str().ok()?.trim().parse().ok())
         .or_else(|| details.map(|details| u64::from(details.retry_after_seconds)).filter(|asked| *asked > 0))
         .map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
     let (class, why) = match status.as_u16() {
-        401 => (ErrorClass::Refused, "the platform's token is not accepted: it is expired, revoked or not one"),
+        401 => {
+            (ErrorClass::Refused, "the platform's token is not accepted: it is expired, revoked or not one")
+        }
         _ if is_terminating => (ErrorClass::Busy { retry_after }, "the namespace is being deleted"),
         403 => (ErrorClass::Refused, "the platform's token may not do this; run `integraci-server setup`"),
         404 if reason == "NotFound" => (ErrorClass::Gone, "it is not there"),

@@ -13,11 +13,17 @@
 //! remembers an accepted token for ten seconds; network policies are stored by every cluster, and
 //! enforced by its network plugin or by nobody.
 
+mod check;
 mod client;
+mod drift;
+mod grants;
+mod leases;
 mod network;
 mod objects;
 mod place;
 mod quantity;
+mod rights;
+pub mod setup;
 mod token;
 
 use std::path::PathBuf;
@@ -30,7 +36,9 @@ use integraci_api::{CredentialId, SecretText};
 use url::Url;
 
 pub use self::client::{Client, ClientError};
+use self::token::Token;
 use super::{Drift, ErrorClass, Facts, Finding, Isolation, Issued, Remnant, System, SystemError, Wanted};
+use crate::config::CellConfig;
 
 /// How to reach one cluster. Its `Debug` does not show the token.
 #[derive(Debug, Clone)]
@@ -57,6 +65,17 @@ impl Kubernetes {
     pub const fn new(client: Client) -> Self {
         Self { client }
     }
+
+    /// The tenants' places in the cluster of a cell, by a token that is read again from the cell's file:
+    /// inside the cluster, somebody else renews it there.
+    ///
+    /// # Errors
+    /// The configuration cannot be used; says which part.
+    pub fn of_cell(cell: &CellConfig<KubernetesConfig>) -> Result<Self, ClientError> {
+        let token = Token::kept_in(&cell.system.token, cell.credential_file.clone());
+        let client = Client::new(&cell.system)?.acting_by(token.ok_or(ClientError::TokenInvalid)?);
+        Ok(Self::new(client))
+    }
 }
 
 #[async_trait]
@@ -81,8 +100,9 @@ impl Isolation for Kubernetes {
         place::remains(&self.client, tenant).await
     }
 
-    async fn drift(&self, _wanted: &Wanted) -> Result<Vec<Drift>, SystemError> {
-        Ok(Vec::new())
+    async fn drift(&self, wanted: &Wanted) -> Result<Vec<Drift>, SystemError> {
+        let found = drift::look(&self.client, wanted).await?;
+        Ok(found.into_iter().map(|(_, drift)| drift).collect())
     }
 
     async fn attest(&self, _own: &Wanted, _canary: &Wanted) -> Vec<Check> {
@@ -91,33 +111,33 @@ impl Isolation for Kubernetes {
 
     async fn credentials_issue(
         &self,
-        _tenant: &Wanted,
-        _credential: CredentialId,
-        _ttl: Duration,
+        tenant: &Wanted,
+        credential: CredentialId,
+        ttl: Duration,
     ) -> Result<Issued, SystemError> {
-        Err(client::failure("credentials_issue", ErrorClass::Refused, "not made yet"))
+        leases::issue(&self.client, tenant, credential, ttl).await
     }
 
     async fn credentials_renew(
         &self,
-        _tenant: &TenantNames,
-        _credential: CredentialId,
+        tenant: &TenantNames,
+        credential: CredentialId,
         _handle: Option<&str>,
         _ttl: Duration,
     ) -> Result<(), SystemError> {
-        Ok(())
+        leases::renew(&self.client, tenant, credential).await
     }
 
     async fn credentials_revoke(
         &self,
-        _tenant: &TenantNames,
-        _credential: CredentialId,
+        tenant: &TenantNames,
+        credential: CredentialId,
         _handle: Option<&str>,
     ) -> Result<(), SystemError> {
-        Ok(())
+        leases::revoke(&self.client, tenant, credential).await
     }
 
     async fn check(&self) -> Vec<Finding> {
-        Vec::new()
+        check::check(&self.client).await
     }
 }

@@ -22,6 +22,7 @@ const NAMESPACE_NAME: &str = "kubernetes.io/metadata.name";
 
 impl Part for NetworkPolicy {
     const APPLY: &'static str = "network_policy_apply";
+    const READ: &'static str = "network_policies_read";
     const MISSING: Drift = Drift("a NetworkPolicy is missing");
     const DIFFERS: Drift = Drift("a NetworkPolicy was changed");
 

@@ -39,8 +39,10 @@ const RBAC: &str = "rbac.authorization.k8s.io";
 pub(super) trait Part:
     Resource<DynamicType = ()> + Serialize + DeserializeOwned + Debug + Send + Sync
 {
-    /// The operation that writes it.
+    /// The operation that writes it,
     const APPLY: &'static str;
+    /// and the one that reads it.
+    const READ: &'static str;
     /// That it is not there.
     const MISSING: Drift;
     /// That it is not as it is to be.
@@ -52,6 +54,7 @@ pub(super) trait Part:
 
 impl Part for ResourceQuota {
     const APPLY: &'static str = "quota_apply";
+    const READ: &'static str = "quota_read";
     const MISSING: Drift = Drift("the ResourceQuota is missing");
     const DIFFERS: Drift = Drift("the ResourceQuota was changed");
 
@@ -62,6 +65,7 @@ impl Part for ResourceQuota {
 
 impl Part for LimitRange {
     const APPLY: &'static str = "limit_range_apply";
+    const READ: &'static str = "limit_range_read";
     const MISSING: Drift = Drift("the LimitRange is missing");
     const DIFFERS: Drift = Drift("the LimitRange was changed");
 
@@ -72,6 +76,7 @@ impl Part for LimitRange {
 
 impl Part for ServiceAccount {
     const APPLY: &'static str = "service_account_apply";
+    const READ: &'static str = "service_account_read";
     const MISSING: Drift = Drift("a ServiceAccount is missing");
     const DIFFERS: Drift = Drift("a ServiceAccount gives its token to every pod");
 
@@ -82,6 +87,7 @@ impl Part for ServiceAccount {
 
 impl Part for Role {
     const APPLY: &'static str = "role_apply";
+    const READ: &'static str = "role_read";
     const MISSING: Drift = Drift("the tenant's Role is missing");
     const DIFFERS: Drift = Drift("the tenant's Role was changed");
 
@@ -92,6 +98,7 @@ impl Part for Role {
 
 impl Part for RoleBinding {
     const APPLY: &'static str = "role_binding_apply";
+    const READ: &'static str = "role_binding_read";
     const MISSING: Drift = Drift("the tenant's RoleBinding is missing");
     const DIFFERS: Drift = Drift("the tenant's RoleBinding was changed");
 
@@ -123,7 +130,12 @@ pub(super) const fn is_going(namespace: &Namespace) -> bool {
 /// Whether the labels that Pod Security goes by, and our own, are as they are to be.
 pub(super) fn is_labelled(namespace: &Namespace, wanted: &Namespace) -> bool {
     let held = namespace.metadata.labels.as_ref();
-    wanted.metadata.labels.iter().flatten().all(|(key, value)| held.and_then(|held| held.get(key)) == Some(value))
+    wanted
+        .metadata
+        .labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| held.and_then(|held| held.get(key)) == Some(value))
 }
 
 fn map<V: Clone>(entries: &[(&str, V)]) -> BTreeMap<String, V> {

@@ -10,8 +10,8 @@ use tokio::try_join;
 
 use super::client::{Client, failure};
 use super::objects::{
-    Part, QUOTA, TENANT, accounts, is_going, is_labelled, is_of, is_ours, limit_range, namespace, quota, role,
-    role_binding,
+    Part, QUOTA, TENANT, accounts, is_going, is_labelled, is_of, is_ours, limit_range, namespace, quota,
+    role, role_binding,
 };
 use super::{ErrorClass, Remnant, SystemError, Wanted, network};
 
@@ -56,7 +56,8 @@ async fn ensure_namespace(client: &Client, wanted: &Wanted) -> Result<(), System
         Err(failed) => return Err(failed),
     }
     let found = read_namespace(client, &wanted.names).await?;
-    let found = found.ok_or_else(|| failure(OPERATION, busy(QUOTA_POLL), "the namespace has just been deleted"))?;
+    let found =
+        found.ok_or_else(|| failure(OPERATION, busy(QUOTA_POLL), "the namespace has just been deleted"))?;
     if !is_of(&found, wanted) {
         return Err(failure(
             OPERATION,

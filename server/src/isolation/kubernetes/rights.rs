@@ -5,8 +5,11 @@ use futures_util::future::try_join_all;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::core::params::PostParams;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::SystemError;
 use super::client::{Client, json, make};
@@ -81,6 +84,23 @@ pub(super) async fn missing(client: &Client) -> Result<Vec<Right>, SystemError> 
 /// What of the excessive it may do.
 pub(super) async fn excessive(client: &Client) -> Result<Vec<Right>, SystemError> {
     asked(client, EXCESSIVE, true).await
+}
+
+/// Whether the admission policy of the setup holds the account to tenants' namespaces: it is refused
+/// another, which is tried without making it.
+pub(super) async fn is_fenced(client: &Client) -> Result<bool, SystemError> {
+    const OPERATION: &str = "fence_try";
+    let other = Namespace {
+        metadata: ObjectMeta { name: Some("integraci-no-tenant".to_owned()), ..ObjectMeta::default() },
+        ..Namespace::default()
+    };
+    let params = PostParams { dry_run: true, field_manager: None };
+    let request = make::<Namespace>(None).create(&params, json(OPERATION, &other)?);
+    match client.call::<IgnoredAny>(OPERATION, request).await {
+        Ok(_) => Ok(false),
+        Err(refused) if refused.status == Some(403) => Ok(true),
+        Err(failed) => Err(failed),
+    }
 }
 
 async fn asked(client: &Client, rights: &[Right], allowed: bool) -> Result<Vec<Right>, SystemError> {

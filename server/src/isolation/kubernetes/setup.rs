@@ -31,7 +31,7 @@ const MANIFEST: &str = include_str!("../../../kubernetes/setup.json");
 const NAMESPACE: &str = "integraci-system";
 const TOKEN_SECRET: &str = "integraci-token";
 
-/// How long the token controller and the authorizer are waited for: both follow within milliseconds.
+/// How long the cluster is waited for to follow: it takes a second.
 const WAIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
@@ -76,8 +76,8 @@ fn manifest() -> Result<Vec<DynamicObject>, SystemError> {
 async fn apply(admin: &Client, object: &DynamicObject) -> Result<(), SystemError> {
     const OPERATION: &str = "setup_apply";
     let kind = object.types.as_ref().and_then(|types| GroupVersionKind::try_from(types).ok());
-    let kind = kind
-        .ok_or_else(|| failure(OPERATION, ErrorClass::Refused, "an object of the manifest has no kind"))?;
+    let kind =
+        kind.ok_or_else(|| failure(OPERATION, ErrorClass::Refused, "an object of the manifest has no kind"))?;
     let path = DynamicObject::url_path(&ApiResource::from_gvk(&kind), object.metadata.namespace.as_deref());
     let name = object.metadata.name.as_deref().unwrap_or_default();
     let params = PatchParams::apply(FIELD_MANAGER).force();
@@ -107,18 +107,25 @@ async fn own_token(admin: &Client) -> Result<SecretText, SystemError> {
     }
 }
 
-/// Waits until the token may do what it is for, so that a server which is started next can work.
+/// Waits until the token may do what it is for and no more, so that a server which is started next can
+/// work, and never works unfenced. An API server looks for new admission policies every second; the
+/// server's is the last of the manifest, so that the tenants' holds once it does.
 async fn in_force(admin: &Client, token: &SecretText) -> Result<(), SystemError> {
     const OPERATION: &str = "setup_verify";
     let not_one = || failure(OPERATION, ErrorClass::Broken, "the answer is not what Kubernetes sends");
     let server = admin.acting_by(Token::fixed(token).ok_or_else(not_one)?);
     let asked_at = Instant::now();
     loop {
-        if rights::missing(&server).await?.is_empty() {
+        let is_given = rights::missing(&server).await?.is_empty();
+        if is_given && rights::is_fenced(&server).await? {
             return Ok(());
         }
         if asked_at.elapsed() > WAIT {
-            let reason = "the server's account is not given its rights; does the cluster use RBAC?";
+            let reason = if is_given {
+                "the admission policies are not in force; is the cluster older than Kubernetes 1.30?"
+            } else {
+                "the server's account is not given its rights; does the cluster use RBAC?"
+            };
             return Err(failure(OPERATION, ErrorClass::Refused, reason));
         }
         tokio::time::sleep(POLL).await;
