@@ -19,6 +19,8 @@ use crate::connectors::verify::Verifier;
 use crate::connectors::{self, Connectors};
 use crate::http;
 use crate::idempotency;
+use crate::isolation::http::HttpSetupError;
+use crate::isolation::keycloak::{self, Keycloak};
 use crate::isolation::kubernetes::{self, Kubernetes};
 use crate::isolation::nats::{Nats, NatsSetupError};
 use crate::isolation::openbao::{Client, ClientError, OpenBao, Signer, TenantKeys, renewal};
@@ -49,6 +51,9 @@ pub enum ServeError {
     /// OpenBao's client cannot be made.
     #[error(transparent)]
     OpenBao(#[from] ClientError),
+    /// A system's HTTP client cannot be made.
+    #[error(transparent)]
+    Http(#[from] HttpSetupError),
     /// Kubernetes' client cannot be made.
     #[error(transparent)]
     Kubernetes(#[from] kubernetes::ClientError),
@@ -207,6 +212,10 @@ pub(crate) fn cells(config: &Config, bao: &Client, source: Source) -> Result<Cel
         system: Arc::new(OpenBao::new(bao.clone())),
     });
     let keys = TenantKeys::new(bao.clone());
+    for cell in &config.keycloak {
+        let keycloak = Keycloak::new(keycloak::Client::new(&cell.system)?, keys.clone(), source);
+        cells.add(Cell { name: cell.name.clone(), capacity: cell.capacity, system: Arc::new(keycloak) });
+    }
     for cell in &config.nats {
         let nats = Nats::new(cell.system.clone(), keys.clone(), source)?;
         cells.add(Cell { name: cell.name.clone(), capacity: cell.capacity, system: Arc::new(nats) });

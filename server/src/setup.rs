@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use integraci_api::SecretText;
 
 use crate::config::{CellConfig, Config};
+use crate::isolation::http::HttpSetupError;
 use crate::isolation::openbao::ClientError;
-use crate::isolation::{System, SystemError, kubernetes, openbao};
+use crate::isolation::{System, SystemError, keycloak, kubernetes, openbao};
 
 /// Why a system could not be prepared.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,9 @@ pub enum SetupError {
     /// OpenBao's client cannot be made.
     #[error(transparent)]
     OpenBao(#[from] ClientError),
+    /// A system's HTTP client cannot be made.
+    #[error(transparent)]
+    Http(#[from] HttpSetupError),
     /// Kubernetes' client cannot be made.
     #[error(transparent)]
     Kubernetes(#[from] kubernetes::ClientError),
@@ -45,6 +49,10 @@ pub async fn run(config: &Config) -> Result<Vec<String>, SetupError> {
     if config.openbao.admin.is_some() {
         let credential = openbao::setup::prepare(&config.openbao).await?;
         done.push(keep(System::OpenBao, &config.openbao, &credential)?);
+    }
+    for cell in config.keycloak.iter().filter(|cell| cell.admin.is_some()) {
+        let credential = keycloak::setup::prepare(cell).await?;
+        done.push(keep(System::Keycloak, cell, &credential)?);
     }
     for cell in config.kubernetes.iter().filter(|cell| cell.admin.is_some()) {
         let credential = kubernetes::setup::prepare(cell).await?;

@@ -6,6 +6,7 @@
 //! in its own file.
 
 pub mod cells;
+pub mod http;
 pub mod keycloak;
 pub mod kubernetes;
 pub mod nats;

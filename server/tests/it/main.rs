@@ -8,6 +8,7 @@ mod attestations;
 mod connectors;
 mod database;
 mod isolation;
+mod keycloak;
 mod kubernetes;
 mod nats;
 mod openbao;
