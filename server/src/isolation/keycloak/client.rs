@@ -217,6 +217,24 @@ impl Client {
         if answer.status.is_success() { Ok(answer.body) } else { Err(self.refusal(operation, &answer)) }
     }
 
+    /// Makes something; tells whether it was made, as opposed to being there already.
+    pub(super) async fn make(&self, call: Call<'_>) -> Result<bool, SystemError> {
+        match self.done(call).await {
+            Ok(_) => Ok(true),
+            Err(there) if there.status == Some(409) => Ok(false),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    /// Removes something. Finding it gone is success.
+    pub(super) async fn remove(&self, call: Call<'_>) -> Result<(), SystemError> {
+        match self.done(call).await {
+            Ok(_) => Ok(()),
+            Err(gone) if gone.class == ErrorClass::Gone => Ok(()),
+            Err(failed) => Err(failed),
+        }
+    }
+
     /// Makes a call. Any status is an answer.
     pub(super) async fn send(&self, call: Call<'_>) -> Result<Answer, SystemError> {
         match call.by {

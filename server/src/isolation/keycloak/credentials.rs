@@ -93,11 +93,7 @@ impl Keycloak {
         by: &By,
     ) -> Result<(), SystemError> {
         let path = format!("/admin/realms/{}/clients/{}", tenant.keycloak_realm, credential.uuid());
-        match self.client.done(Call::delete("lease_delete", &path, by)).await {
-            Ok(_) => Ok(()),
-            Err(gone) if gone.class == ErrorClass::Gone => Ok(()),
-            Err(failed) => Err(failed),
-        }
+        self.client.remove(Call::delete("lease_delete", &path, by)).await
     }
 
     fn lease(&self, realm: &str, credential: CredentialId, ttl: Duration) -> ClientRep {

@@ -49,11 +49,10 @@ impl Mender<'_> {
             Difference::Realm(_) => Ok(()),
             Difference::Role(name) => {
                 let path = self.path("roles");
-                made(
-                    self.client
-                        .done(Call::post("role_create", &path, by).json(&json!({ "name": name })))
-                        .await,
-                )
+                self.client
+                    .make(Call::post("role_create", &path, by).json(&json!({ "name": name })))
+                    .await
+                    .map(drop)
             }
             Difference::Client(wanted) => self.client_create(wanted).await,
             Difference::ClientSettings { id, wanted, .. } => self.client_update(id, wanted).await,
@@ -64,11 +63,11 @@ impl Mender<'_> {
             Difference::ScopeExtra { client, scope, optional } => {
                 let kind = if *optional { "optional" } else { "default" };
                 let path = self.path(&format!("clients/{client}/{kind}-client-scopes/{scope}"));
-                removed(self.client.done(Call::delete("scope_remove", &path, by)).await)
+                self.client.remove(Call::delete("scope_remove", &path, by)).await
             }
             Difference::ScopeAudience { scope, mapper } => {
                 let path = self.path(&format!("client-scopes/{scope}/protocol-mappers/models/{mapper}"));
-                removed(self.client.done(Call::delete("mapper_delete", &path, by)).await)
+                self.client.remove(Call::delete("mapper_delete", &path, by)).await
             }
             Difference::RoleNotInScope { client, roles } => {
                 let path = self.path(&format!("clients/{client}/scope-mappings/realm"));
@@ -76,19 +75,19 @@ impl Mender<'_> {
             }
             Difference::RoleInScope { client, roles } => {
                 let path = self.path(&format!("clients/{client}/scope-mappings/realm"));
-                removed(self.client.done(Call::delete("scope_narrow", &path, by).json(roles)).await)
+                self.client.remove(Call::delete("scope_narrow", &path, by).json(roles)).await
             }
             Difference::ClientRoleInScope { client, of, roles } => {
                 let path = self.path(&format!("clients/{client}/scope-mappings/clients/{of}"));
-                removed(self.client.done(Call::delete("scope_narrow", &path, by).json(roles)).await)
+                self.client.remove(Call::delete("scope_narrow", &path, by).json(roles)).await
             }
             Difference::WorkloadAdministers { user, of, roles } => {
                 let path = self.path(&format!("users/{user}/role-mappings/clients/{of}"));
-                removed(self.client.done(Call::delete("roles_take", &path, by).json(roles)).await)
+                self.client.remove(Call::delete("roles_take", &path, by).json(roles)).await
             }
             Difference::LeaseOver { client } => {
                 let path = self.path(&format!("clients/{client}"));
-                removed(self.client.done(Call::delete("lease_delete", &path, by)).await)
+                self.client.remove(Call::delete("lease_delete", &path, by)).await
             }
         }
     }
@@ -103,7 +102,7 @@ impl Mender<'_> {
             return self.management_restore().await;
         }
         let path = self.path("clients");
-        made(self.client.done(Call::post("client_create", &path, self.by).json(wanted)).await)?;
+        self.client.make(Call::post("client_create", &path, self.by).json(wanted)).await?;
         let id = self.client_id(&wanted.client_id).await?;
         let path = self.path("roles");
         let mut roles: Vec<Role> = self.client.parsed(Call::get("roles_read", &path, self.by)).await?;
@@ -133,20 +132,4 @@ impl Mender<'_> {
 #[derive(serde::Deserialize)]
 struct Id {
     id: String,
-}
-
-/// Somebody else making the same is success.
-fn made<T>(answer: Result<T, SystemError>) -> Result<(), SystemError> {
-    match answer {
-        Err(failed) if failed.status != Some(409) => Err(failed),
-        _ => Ok(()),
-    }
-}
-
-/// Finding it gone is success.
-fn removed<T>(answer: Result<T, SystemError>) -> Result<(), SystemError> {
-    match answer {
-        Err(failed) if failed.class != ErrorClass::Gone => Err(failed),
-        _ => Ok(()),
-    }
 }

@@ -49,26 +49,33 @@ impl Keycloak {
         let clients = ClientRep::all(&settings.realm);
         let body = WholeRealm::new(&settings, &clients, key);
         let call = Call::post("realm_create", "/admin/realms", &By::Platform).json(&body);
-        created(self.client.done(call).await)
+        self.client.make(call).await
     }
 
     async fn realm_converge(&self, wanted: &Wanted, key: &SecretText, mark: &str) -> Result<(), SystemError> {
-        // Twice, since somebody may make or remove the realm between a look and what follows from it.
-        for _ in 0..2 {
-            match self.find(&wanted.names, Some(key), mark).await? {
+        // More than once, since somebody may make or remove the realm between a look and what follows
+        // from it, and since a role must be there before it can be put into a scope.
+        for _ in 0..3 {
+            let by = match self.find(&wanted.names, Some(key), mark).await? {
+                Found::Ours(by) => by,
                 Found::Theirs => return Err(taken()),
-                Found::Ours(by) => {
-                    let realm = &wanted.names.keycloak_realm;
-                    let Some(state) = State::read(&self.client, &by, realm).await? else { continue };
-                    let found = differences(&state, wanted, mark, self.source.now());
-                    let mender = Mender { client: &self.client, by: &by, realm, key };
-                    return mender.mend(&state, &found, &state.realm.mended(wanted, mark)).await;
-                }
                 Found::Nothing if self.realm_create(wanted, key, mark).await? => return Ok(()),
-                Found::Nothing => {}
+                Found::Nothing => continue,
+            };
+            let realm = &wanted.names.keycloak_realm;
+            let Some(state) = State::read(&self.client, &by, realm).await? else { continue };
+            let found = differences(&state, wanted, mark, self.source.now());
+            let mender = Mender { client: &self.client, by: &by, realm, key };
+            mender.mend(&state, &found, &state.realm.mended(wanted, mark)).await?;
+            if !found.iter().any(|it| matches!(it, Difference::Role(_))) {
+                return Ok(());
             }
         }
-        Err(error("realm_create", ErrorClass::Broken, "the realm comes and goes; somebody else is at it"))
+        Err(error(
+            "realm_create",
+            ErrorClass::Broken,
+            "the realm changes under our hands; see who else is at it",
+        ))
     }
 
     pub(super) async fn place_remove(&self, tenant: &TenantNames) -> Result<(), SystemError> {
@@ -85,7 +92,7 @@ impl Keycloak {
                     "attributes": { MARK: mark },
                 });
                 let call = Call::post("realm_reserve", "/admin/realms", &By::Platform).json(&body);
-                created(self.client.done(call).await)?;
+                self.client.make(call).await?;
                 if let Found::Ours(by) = self.find(tenant, key.as_ref(), &mark).await? {
                     self.realm_delete(tenant, &by).await?;
                 }
@@ -97,11 +104,7 @@ impl Keycloak {
 
     async fn realm_delete(&self, tenant: &TenantNames, by: &By) -> Result<(), SystemError> {
         let path = format!("/admin/realms/{}", tenant.keycloak_realm);
-        match self.client.done(Call::delete("realm_delete", &path, by)).await {
-            Ok(_) => Ok(()),
-            Err(gone) if gone.class == ErrorClass::Gone => Ok(()),
-            Err(failed) => Err(failed),
-        }
+        self.client.remove(Call::delete("realm_delete", &path, by)).await
     }
 
     pub(super) async fn place_remains(&self, tenant: &TenantNames) -> Result<Vec<Remnant>, SystemError> {
@@ -204,15 +207,6 @@ impl Keycloak {
             Found::Nothing => Err(error(operation, ErrorClass::Gone, "the tenant has no realm")),
             Found::Theirs => Err(taken()),
         }
-    }
-}
-
-/// Whether something was made, as opposed to being there already.
-fn created<T>(answer: Result<T, SystemError>) -> Result<bool, SystemError> {
-    match answer {
-        Ok(_) => Ok(true),
-        Err(there) if there.status == Some(409) => Ok(false),
-        Err(failed) => Err(failed),
     }
 }
 
