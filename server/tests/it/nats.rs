@@ -1,5 +1,7 @@
 //! A tenant's place in a real NATS.
 
+mod attest;
+mod faults;
 mod operator;
 
 use std::path::PathBuf;

@@ -18,6 +18,7 @@
 //! tenant's users meet is a revocation of all of them, for ever, which tells a client more than a limit of
 //! 0 connections does, and lets its streams be.
 
+mod attest;
 mod check;
 mod claims;
 mod connection;
@@ -363,8 +364,8 @@ impl Isolation for Nats {
         Ok(drift.into_iter().map(Drift).collect())
     }
 
-    async fn attest(&self, _own: &Wanted, _canary: &Wanted) -> Vec<Check> {
-        Vec::new()
+    async fn attest(&self, own: &Wanted, canary: &Wanted) -> Vec<Check> {
+        attest::attest(self, own, canary).await
     }
 
     async fn credentials_issue(
