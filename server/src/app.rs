@@ -3,6 +3,7 @@
 use crate::accounts::Tokens;
 use crate::attestations::Attestations;
 use crate::connectors::Connectors;
+use crate::credentials::Credentials;
 use crate::operations::Operations;
 use crate::plans::Plans;
 use crate::quotas::Quotas;
@@ -20,6 +21,8 @@ pub struct App {
     pub attestations: Attestations,
     /// Connectors.
     pub connectors: Connectors,
+    /// Credentials for tenants' own places.
+    pub credentials: Credentials,
     /// Quotas.
     pub quotas: Quotas,
     /// Operations.

@@ -9,6 +9,7 @@ pub mod attestations;
 pub mod cli;
 pub mod config;
 pub mod connectors;
+pub mod credentials;
 pub mod doctor;
 pub mod error;
 pub mod http;

@@ -17,6 +17,7 @@ use crate::connectors::outbound::{Outbound, OutboundSetupError};
 use crate::connectors::secrets::ConnectorSecrets;
 use crate::connectors::verify::Verifier;
 use crate::connectors::{self, Connectors};
+use crate::credentials::Credentials;
 use crate::http;
 use crate::idempotency;
 use crate::isolation::http::HttpSetupError;
@@ -125,6 +126,7 @@ impl Replica {
         );
         let app = App {
             tokens: Tokens::new(store.clone(), source),
+            credentials: Credentials::new(store.clone(), source, cells.clone()),
             attestations: Attestations::new(store.clone(), source, cells.clone(), Signer::new(bao.clone())),
             tenants: Tenants::new(store.clone(), source, config.plans.clone(), cells),
             connectors: Connectors::new(store.clone(), source, secrets, replica),
@@ -170,6 +172,7 @@ impl Replica {
         tasks.spawn(self.reconciler.run(stop.clone()));
         let (bao, token_file) = self.bao;
         tasks.spawn(renewal(bao, token_file, stop.clone()));
+        tasks.spawn(self.app.credentials.clone().sweep(stop.clone()));
         tasks.spawn(idempotency::forget_old(self.store.clone(), stop.clone()));
         if let Some((listener, metrics)) = self.metrics {
             let serving = axum::serve(listener, metrics.router());

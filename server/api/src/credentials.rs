@@ -1,7 +1,8 @@
 //! Short-lived credentials for a tenant's own place in a system.
 //!
 //! A credential is a lease: it works until `expires_at`, may be renewed up to `renewable_until`, and is
-//! revoked when it is given back or runs out.
+//! revoked when it is given back, runs out, or the tenant is suspended. Its secrets are in the answer that
+//! makes it and nowhere else.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use crate::isolation::System;
-use crate::{CredentialId, FieldProblem, TenantId};
+use crate::{CredentialId, FieldProblem, SecretText, TenantId};
 
 /// The shortest lease, in seconds.
 pub const TTL_MIN_S: u32 = 60;
@@ -18,7 +19,37 @@ pub const TTL_MAX_S: u32 = 3600;
 /// The lease that is given when none is asked for, in seconds.
 pub const TTL_DEFAULT_S: u32 = 600;
 
-/// Asks for credentials.
+/// How long after it was made a lease can be renewed, in seconds.
+pub const RENEWABLE_S: u32 = 3600;
+
+/// A system that gives tenants credentials. The database is none: nobody but the platform works there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Lender {
+    /// A token of the tenant's namespace in OpenBao.
+    #[serde(rename = "openbao")]
+    OpenBao,
+    /// A client of the tenant's realm.
+    Keycloak,
+    /// A user of the tenant's account.
+    Nats,
+    /// A token of a service account in the tenant's namespace in Kubernetes.
+    Kubernetes,
+}
+
+impl From<Lender> for System {
+    fn from(lender: Lender) -> Self {
+        match lender {
+            Lender::OpenBao => Self::OpenBao,
+            Lender::Keycloak => Self::Keycloak,
+            Lender::Nats => Self::Nats,
+            Lender::Kubernetes => Self::Kubernetes,
+        }
+    }
+}
+
+/// Asks for credentials, or for more time for those there are.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -60,4 +91,29 @@ pub struct Credential {
     /// When it stops to work in any case.
     #[serde(with = "time::serde::rfc3339")]
     pub renewable_until: OffsetDateTime,
+}
+
+/// A credential just made, with its secrets. What it is written with: [`CredentialIssued::to_body`].
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CredentialIssued {
+    /// What is not secret.
+    pub credential: Credential,
+    /// What is; the names depend on the system.
+    #[cfg_attr(feature = "openapi", schema(value_type = BTreeMap<String, String>))]
+    pub secrets: BTreeMap<String, SecretText>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_has_its_bounds() {
+        let asked = |ttl_s| CredentialCreate { ttl_s }.ttl_s();
+        assert_eq!(asked(None), Ok(TTL_DEFAULT_S));
+        assert_eq!(asked(Some(60)), Ok(60));
+        assert_eq!(asked(Some(59)).unwrap_err().pointer, "/ttl_s");
+        assert_eq!(asked(Some(3601)).unwrap_err().pointer, "/ttl_s");
+    }
 }

@@ -1,4 +1,4 @@
-//! The one place that writes secrets into a request body.
+//! The one place that writes secrets into the body of a request or an answer.
 //!
 //! The bytes are wiped when they are dropped; hand them to the connection and to nothing else.
 
@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::SecretText;
 use crate::connectors::{ConnectorCreate, ConnectorUpdate, SecretComparison};
+use crate::credentials::CredentialIssued;
 
 impl ConnectorCreate {
     /// The JSON body of `POST …/connectors`.
@@ -46,6 +47,17 @@ impl SecretComparison {
     #[must_use]
     pub fn to_body(&self) -> Zeroizing<Vec<u8>> {
         let mut body = Body::new();
+        body.secrets(&self.secrets);
+        body.end()
+    }
+}
+
+impl CredentialIssued {
+    /// The JSON body of the answer to `POST …/credentials/{system}`.
+    #[must_use]
+    pub fn to_body(&self) -> Zeroizing<Vec<u8>> {
+        let mut body = Body::new();
+        body.member("credential", &self.credential);
         body.secrets(&self.secrets);
         body.end()
     }

@@ -5,6 +5,7 @@ mod attestations;
 mod auth;
 mod body;
 mod connectors;
+mod credentials;
 mod health;
 mod keys;
 mod limits;
@@ -39,6 +40,9 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(quotas::get, quotas::set, quotas::reset))
         .routes(routes!(attestations::create, attestations::list))
         .routes(routes!(attestations::get))
+        .routes(routes!(credentials::issue))
+        .routes(routes!(credentials::revoke))
+        .routes(routes!(credentials::renew))
         .routes(routes!(operations::get))
         .routes(routes!(tokens::create, tokens::list))
         .routes(routes!(tokens::revoke))

@@ -6,6 +6,7 @@
 mod app;
 mod attestations;
 mod connectors;
+mod credentials;
 mod database;
 mod isolation;
 mod keycloak;
