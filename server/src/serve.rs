@@ -227,7 +227,7 @@ pub(crate) fn cells(config: &Config, bao: &Client, source: Source) -> Result<Cel
         cells.add(Cell {
             name: cell.name.clone(),
             capacity: cell.capacity,
-            system: Arc::new(Kubernetes::of_cell(cell)?),
+            system: Arc::new(Kubernetes::of_cell(cell, source)?),
         });
     }
     Ok(cells)

@@ -2,15 +2,20 @@
 
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
+use axum::response::IntoResponse as _;
 use integraci_api::tenants::TenantNames;
 use integraci_api::{CredentialId, SecretText, TenantId};
 use integraci_server::config::{Admin, CellConfig};
 use integraci_server::isolation::kubernetes::{Client, Kubernetes, KubernetesConfig, setup};
-use integraci_server::isolation::{ErrorClass, Isolation as _, Limits, Wanted};
+use integraci_server::isolation::{ErrorClass, Finding, Isolation as _, Limits, Wanted};
+use integraci_server::source::Source;
 use local_platform::Endpoints;
 use reqwest::Method;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
+
+use crate::verify::Scripted;
 
 /// The cluster that the tests run under, and an administrator's way to it that is not the product's.
 pub(crate) struct Cluster {
@@ -45,7 +50,13 @@ impl Cluster {
     }
 
     pub(crate) fn system(&self) -> Kubernetes {
-        Kubernetes::new(Client::new(&self.config()).unwrap())
+        Kubernetes::new(Client::new(&self.config()).unwrap(), Source::real())
+    }
+
+    /// The product's way in, by another token than the administrator's.
+    fn system_as(&self, token: SecretText) -> Kubernetes {
+        let config = KubernetesConfig { token, ..self.config() };
+        Kubernetes::new(Client::new(&config).unwrap(), Source::real())
     }
 
     /// A call as the administrator: status and body.
@@ -249,8 +260,7 @@ async fn what_setup_gives_the_server_is_enough_and_no_more() {
     let (cluster, tenant) = (Cluster::new(), wanted("least"));
     let token = prepared(&cluster).await;
     assert_eq!(prepared(&cluster).await.expose(), token.expose(), "another installation's stays valid");
-    let config = KubernetesConfig { token: token.clone(), ..cluster.config() };
-    let system = Kubernetes::new(Client::new(&config).unwrap());
+    let system = cluster.system_as(token.clone());
 
     system.ensure(&tenant).await.unwrap();
     system.ensure(&Wanted { suspended: true, ..tenant.clone() }).await.unwrap();
@@ -430,7 +440,7 @@ impl Cluster {
 async fn credentials_work_in_the_tenants_namespace_until_they_are_revoked() {
     let (cluster, tenant) = (Cluster::new(), wanted("lease"));
     let token = prepared(&cluster).await;
-    let system = Kubernetes::new(Client::new(&KubernetesConfig { token, ..cluster.config() }).unwrap());
+    let system = cluster.system_as(token);
     system.ensure(&tenant).await.unwrap();
     let credential = CredentialId::from_uuid(uuid::Uuid::now_v7());
     let token = leased(&system, &tenant, credential).await;
@@ -494,6 +504,162 @@ async fn a_suspended_tenant_is_refused_everything_and_loses_nothing() {
     let made = cluster.call(&token, Method::POST, &format!("{at}/pods"), pod("new")).await;
     assert_eq!(made.0, 201, "{}", made.1);
     system.ensure_none(&tenant.names).await.unwrap_err();
+}
+
+/// What an attestation is not content with.
+async fn red(system: &Kubernetes, own: &Wanted, canary: &Wanted) -> Vec<String> {
+    let checks = system.attest(own, canary).await;
+    assert_eq!(checks.len(), 29);
+    checks.into_iter().filter(|check| !check.passed).map(|check| check.check).collect()
+}
+
+#[tokio::test]
+async fn an_attestation_is_green_until_isolation_is_broken() {
+    let (cluster, own, canary) = (Cluster::new(), wanted("tried"), wanted("canary"));
+    let system = cluster.system_as(prepared(&cluster).await);
+    system.ensure(&own).await.unwrap();
+    system.ensure(&canary).await.unwrap();
+    let nothing: [&str; 0] = [];
+    for check in system.attest(&own, &canary).await {
+        assert!(check.passed, "{check:?}");
+    }
+    let (ours, theirs) = (&own.names.kubernetes_namespace, &canary.names.kubernetes_namespace);
+    let secrets = cluster.read(&format!("/api/v1/namespaces/{ours}/secrets")).await;
+    assert_eq!(secrets["items"], json!([]), "nothing is left of it");
+
+    let policies = format!("/{POLICIES}/namespaces/{ours}/networkpolicies");
+    cluster.admin(Method::DELETE, &format!("{policies}/default-deny"), Value::Null).await;
+    // The policy cannot be deleted by the tenant either, but that it is not there is no refusal.
+    assert_eq!(red(&system, &own, &canary).await, ["network_policies_as_wanted"]);
+    system.ensure(&own).await.unwrap();
+    assert_eq!(red(&system, &own, &canary).await, nothing);
+
+    let every = json!([{ "apiGroups": ["*"], "resources": ["*"], "verbs": ["*"] }]);
+    let role = format!("/{RBAC}/namespaces/{ours}/roles/tenant");
+    cluster.admin(Method::PATCH, &role, json!({ "rules": every })).await;
+    let found = red(&system, &own, &canary).await;
+    assert!(found.contains(&"delete_its_own_quota".to_owned()), "{found:?}");
+    assert!(found.contains(&"access_as_wanted".to_owned()), "{found:?}");
+    system.ensure(&own).await.unwrap();
+    cluster.settled(&system, &own, &canary).await;
+
+    let label = json!({ "metadata": { "labels": { "pod-security.kubernetes.io/enforce": "privileged" } } });
+    cluster.admin(Method::PATCH, &format!("/api/v1/namespaces/{ours}"), label).await;
+    let found = red(&system, &own, &canary).await;
+    assert!(found.contains(&"pod_security_as_wanted".to_owned()), "{found:?}");
+    system.ensure(&own).await.unwrap();
+    cluster.settled(&system, &own, &canary).await;
+
+    let into = json!({
+        "metadata": { "name": "into" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "tenant" },
+        "subjects": [{ "kind": "ServiceAccount", "name": "tenant", "namespace": ours }],
+    });
+    let bindings = format!("/{RBAC}/namespaces/{theirs}/rolebindings");
+    cluster.admin(Method::POST, &bindings, into).await;
+    let found = red(&system, &own, &canary).await;
+    for check in ["read_secret_of_another_tenant", "create_config_map_for_another_tenant", "access_as_wanted"]
+    {
+        assert!(found.contains(&check.to_owned()), "{check}: {found:?}");
+    }
+    cluster.admin(Method::DELETE, &format!("{bindings}/into"), Value::Null).await;
+    cluster.settled(&system, &own, &canary).await;
+
+    system.ensure_none(&canary.names).await.unwrap_err();
+    let found = red(&system, &own, &canary).await;
+    assert!(found.contains(&"canary_reads_its_secret".to_owned()), "{found:?}");
+    system.ensure_none(&own.names).await.unwrap_err();
+}
+
+impl Cluster {
+    /// Waits until an attestation is green again: authorizers and admission follow within moments.
+    async fn settled(&self, system: &Kubernetes, own: &Wanted, canary: &Wanted) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let found = red(system, own, canary).await;
+            if found.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{found:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_away_is_broken_and_attests_nothing() {
+    let (cluster, own, canary) = (Cluster::new(), wanted("away"), wanted("gone"));
+    // Nothing listens on the discard port of the loopback address.
+    let nowhere = KubernetesConfig { server: "https://127.0.0.1:9".parse().unwrap(), ..cluster.config() };
+    let system = Kubernetes::new(Client::new(&nowhere).unwrap(), Source::real());
+    assert_eq!(system.ensure(&own).await.unwrap_err().class, ErrorClass::Broken);
+    assert_eq!(system.ensure_none(&own.names).await.unwrap_err().class, ErrorClass::Broken);
+    assert_eq!(system.remains(&own.names).await.unwrap_err().class, ErrorClass::Broken);
+    assert_eq!(system.drift(&own).await.unwrap_err().class, ErrorClass::Broken);
+    assert_eq!(red(&system, &own, &canary).await.len(), 29, "what could not be tried did not pass");
+
+    let stranger = cluster.system_as(SecretText::new("nobodys".to_owned()));
+    let refused = stranger.ensure(&own).await.unwrap_err();
+    assert_eq!((refused.class, refused.status), (ErrorClass::Refused, Some(401)));
+    assert!(!format!("{refused} {refused:?}").contains("nobodys"));
+    assert_eq!(stranger.remains(&own.names).await.unwrap_err().class, ErrorClass::Refused);
+}
+
+#[tokio::test]
+async fn every_bad_answer_has_its_class_and_none_of_its_text() {
+    let (cluster, tenant) = (Cluster::new(), wanted("faults"));
+    let answers: [(u16, &str, &str, fn(ErrorClass) -> bool); 7] = [
+        (403, "{\"reason\":\"Forbidden\",\"message\":\"hush\"}", "", |class| class == ErrorClass::Refused),
+        (429, "hush", "7", |class| class == ErrorClass::Busy { retry_after: Some(Duration::from_secs(7)) }),
+        (503, "hush", "", |class| class == ErrorClass::Busy { retry_after: None }),
+        (500, "hush", "", |class| class == ErrorClass::Broken),
+        (404, "hush", "", |class| class == ErrorClass::Broken),
+        (200, "hush", "", |class| class == ErrorClass::Broken),
+        (302, "hush", "", |class| class == ErrorClass::Broken),
+    ];
+    for (status, body, retry_after, is_expected) in answers {
+        let far_side = Scripted::start("127.0.0.1", move |_, _| {
+            let status = StatusCode::from_u16(status).unwrap();
+            let mut answer = (status, body).into_response();
+            if !retry_after.is_empty() {
+                answer.headers_mut().insert("retry-after", retry_after.parse().unwrap());
+            }
+            answer
+        })
+        .await;
+        let config = KubernetesConfig { server: far_side.url.parse().unwrap(), ..cluster.config() };
+        let system = Kubernetes::new(Client::new(&config).unwrap(), Source::real());
+        for failed in [
+            system.ensure(&tenant).await.unwrap_err(),
+            system.ensure_none(&tenant.names).await.unwrap_err(),
+            system.remains(&tenant.names).await.unwrap_err(),
+        ] {
+            assert!(is_expected(failed.class), "{status}: {failed:?}");
+            assert!(!format!("{failed} {failed:?}").contains("hush"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn check_says_what_is_wrong_and_what_to_do() {
+    let cluster = Cluster::new();
+    let found = |findings: &[Finding], check: &str| {
+        findings.iter().find(|finding| finding.check == check).unwrap().clone()
+    };
+    let system = cluster.system_as(prepared(&cluster).await);
+    let findings = system.check().await;
+    assert!(findings.iter().all(Finding::passed), "{findings:?}");
+    assert!(found(&findings, "reachable").found.starts_with("version v1."));
+    assert_eq!(found(&findings, "rights").found, "all that are needed");
+
+    // An administrator's token works, and is far too much.
+    let findings = cluster.system().check().await;
+    assert!(found(&findings, "rights").passed());
+    assert!(!found(&findings, "excess rights").passed());
+    assert!(!found(&findings, "admission policies").passed());
+
+    let findings = cluster.system_as(SecretText::new("nobodys".to_owned())).check().await;
+    assert!(!found(&findings, "reachable").passed());
+    assert_eq!(findings.len(), 1);
 }
 
 /// A pod that the `restricted` standard admits.

@@ -15,7 +15,9 @@ use super::{Drift, SystemError, Wanted, grants, network, place};
 /// What of a tenant's place a difference is in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Area {
-    /// The namespace itself, and the standard that its pods are held to.
+    /// All of it: the namespace is not there, or not the tenant's.
+    Whole,
+    /// The standard that its pods are held to.
     Namespace,
     /// How much may be used.
     Quota,
@@ -35,7 +37,7 @@ pub(super) async fn look(client: &Client, wanted: &Wanted) -> Result<Vec<(Area, 
                 Some(found) if is_of(&found, wanted) => "the namespace is being deleted",
                 Some(_) => "the namespace is not, or no longer, marked as this tenant's",
             };
-            return Ok(vec![(Area::Namespace, Drift(words))]);
+            return Ok(vec![(Area::Whole, Drift(words))]);
         }
     };
     let mut found = inside(client, wanted).await?;

@@ -13,6 +13,7 @@
 //! remembers an accepted token for ten seconds; network policies are stored by every cluster, and
 //! enforced by its network plugin or by nobody.
 
+mod attest;
 mod check;
 mod client;
 mod drift;
@@ -21,6 +22,7 @@ mod leases;
 mod network;
 mod objects;
 mod place;
+mod probes;
 mod quantity;
 mod rights;
 pub mod setup;
@@ -39,6 +41,7 @@ pub use self::client::{Client, ClientError};
 use self::token::Token;
 use super::{Drift, ErrorClass, Facts, Finding, Isolation, Issued, Remnant, System, SystemError, Wanted};
 use crate::config::CellConfig;
+use crate::source::Source;
 
 /// How to reach one cluster. Its `Debug` does not show the token.
 #[derive(Debug, Clone)]
@@ -54,16 +57,17 @@ pub struct KubernetesConfig {
 }
 
 /// The tenants' places in one cluster.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Kubernetes {
     client: Client,
+    source: Source,
 }
 
 impl Kubernetes {
     /// The tenants' places in the cluster that the client talks to.
     #[must_use]
-    pub const fn new(client: Client) -> Self {
-        Self { client }
+    pub const fn new(client: Client, source: Source) -> Self {
+        Self { client, source }
     }
 
     /// The tenants' places in the cluster of a cell, by a token that is read again from the cell's file:
@@ -71,10 +75,10 @@ impl Kubernetes {
     ///
     /// # Errors
     /// The configuration cannot be used; says which part.
-    pub fn of_cell(cell: &CellConfig<KubernetesConfig>) -> Result<Self, ClientError> {
+    pub fn of_cell(cell: &CellConfig<KubernetesConfig>, source: Source) -> Result<Self, ClientError> {
         let token = Token::kept_in(&cell.system.token, cell.credential_file.clone());
         let client = Client::new(&cell.system)?.acting_by(token.ok_or(ClientError::TokenInvalid)?);
-        Ok(Self::new(client))
+        Ok(Self::new(client, source))
     }
 }
 
@@ -105,8 +109,8 @@ impl Isolation for Kubernetes {
         Ok(found.into_iter().map(|(_, drift)| drift).collect())
     }
 
-    async fn attest(&self, _own: &Wanted, _canary: &Wanted) -> Vec<Check> {
-        Vec::new()
+    async fn attest(&self, own: &Wanted, canary: &Wanted) -> Vec<Check> {
+        attest::attest(&self.client, &self.source, own, canary).await
     }
 
     async fn credentials_issue(

@@ -33,7 +33,7 @@ const DEFAULT_ACCOUNT: &str = "default";
 pub(super) const QUOTA: &str = "tenant";
 const LIMIT_RANGE: &str = "tenant";
 
-const RBAC: &str = "rbac.authorization.k8s.io";
+pub(super) const RBAC: &str = "rbac.authorization.k8s.io";
 
 /// An object of a tenant's namespace that the platform keeps as it is to be.
 pub(super) trait Part:
