@@ -193,6 +193,19 @@ impl Client {
         self.0.issuer_base.get_or_try_init(read).await.map(String::as_str)
     }
 
+    /// The secret of a client of a realm.
+    pub(super) async fn secret_of(&self, by: &By, realm: &str, id: &str) -> Result<SecretText, SystemError> {
+        const OPERATION: &str = "client_secret_read";
+        #[derive(Deserialize)]
+        struct Found {
+            secret: Option<SecretText>,
+        }
+        let path = format!("/admin/realms/{realm}/clients?clientId={id}");
+        let found: Vec<Found> = self.parsed(Call::get(OPERATION, &path, by)).await?;
+        let missing = || super::error(OPERATION, ErrorClass::Gone, "the client is missing, or has no secret");
+        found.into_iter().next().and_then(|it| it.secret).ok_or_else(missing)
+    }
+
     /// Reads what is at a path; nothing there is `None`.
     pub(super) async fn read<T: DeserializeOwned>(&self, call: Call<'_>) -> Result<Option<T>, SystemError> {
         let operation = call.operation;
@@ -377,10 +390,15 @@ impl Token {
         Some(Self(value))
     }
 
+    /// The token itself.
+    pub(super) fn text(&self) -> &str {
+        self.0.to_str().ok().and_then(|bearer| bearer.strip_prefix("Bearer ")).unwrap_or_default()
+    }
+
     /// What it says of itself (RFC 7519), unverified: it came from Keycloak a moment ago. `None` where
     /// it is no JWT.
     pub(super) fn claims<T: DeserializeOwned>(&self) -> Option<T> {
-        let payload = self.0.to_str().ok()?.split('.').nth(1)?;
+        let payload = self.text().split('.').nth(1)?;
         let json = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload).ok()?);
         serde_json::from_slice(&json).ok()
     }

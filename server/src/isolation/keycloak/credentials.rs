@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::try_join;
 use integraci_api::tenants::TenantNames;
 use integraci_api::{CredentialId, SecretText};
 
@@ -32,7 +33,7 @@ impl Keycloak {
             return Err(error(OPERATION, ErrorClass::Refused, "the tenant is suspended"));
         }
         let realm = &tenant.names.keycloak_realm;
-        let by = self.manager(OPERATION, &tenant.names).await?;
+        let by = self.manager(OPERATION, tenant).await?;
         let secret = self.fresh_secret();
         let client = self.lease(realm, credential, ttl);
         let body = Secretive { client: &client, secret: Some(&secret) };
@@ -66,7 +67,9 @@ impl Keycloak {
     ) -> Result<(), SystemError> {
         const OPERATION: &str = "lease_renew";
         let realm = &tenant.keycloak_realm;
-        let by = self.manager(OPERATION, tenant).await?;
+        let Some(by) = self.manager_if_any(tenant).await? else {
+            return Err(error(OPERATION, ErrorClass::Gone, "the tenant has no realm"));
+        };
         let client = self.lease(realm, credential, ttl);
         let path = format!("/admin/realms/{realm}/clients/{}", credential.uuid());
         self.client.done(Call::put(OPERATION, &path, &by).json(&client)).await.map(drop)
@@ -77,23 +80,18 @@ impl Keycloak {
         tenant: &TenantNames,
         credential: CredentialId,
     ) -> Result<(), SystemError> {
-        let (key, mark) =
-            futures_util::try_join!(self.keys.get(System::Keycloak, tenant), self.mark(tenant))?;
-        let by = match self.find(tenant, key.as_ref(), &mark).await? {
-            Found::Ours(by) => by,
-            Found::Nothing | Found::Theirs => return Ok(()),
-        };
-        self.lease_delete(tenant, credential, &by).await
+        let Some(by) = self.manager_if_any(tenant).await? else { return Ok(()) };
+        let path = format!("/admin/realms/{}/clients/{}", tenant.keycloak_realm, credential.uuid());
+        self.client.remove(Call::delete("lease_delete", &path, &by)).await
     }
 
-    async fn lease_delete(
-        &self,
-        tenant: &TenantNames,
-        credential: CredentialId,
-        by: &By,
-    ) -> Result<(), SystemError> {
-        let path = format!("/admin/realms/{}/clients/{}", tenant.keycloak_realm, credential.uuid());
-        self.client.remove(Call::delete("lease_delete", &path, by)).await
+    /// Who may manage the realm; `None` where there is none of ours.
+    async fn manager_if_any(&self, tenant: &TenantNames) -> Result<Option<By>, SystemError> {
+        let (key, mark) = try_join!(self.keys.get(System::Keycloak, tenant), self.mark(tenant))?;
+        match self.find(tenant, None, key.as_ref(), &mark).await? {
+            Found::Ours(by) => Ok(Some(by)),
+            Found::Nothing | Found::Theirs => Ok(None),
+        }
     }
 
     fn lease(&self, realm: &str, credential: CredentialId, ttl: Duration) -> ClientRep {

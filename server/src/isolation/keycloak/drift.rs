@@ -60,8 +60,8 @@ impl Difference {
 }
 
 impl Realm {
-    /// These settings, mended: what the platform does not answer for stays as it is. A suspended
-    /// realm keeps from when its tokens counted, and gets it back.
+    /// These settings, mended: what the platform does not answer for stays as it is, and so does another
+    /// installation's mark. A suspended realm keeps from when its tokens counted, and gets it back.
     pub(super) fn mended(&self, wanted: &Wanted, mark: &str) -> Self {
         let fresh = Self::wanted(wanted, mark);
         let mut attributes = self.attributes.clone();
@@ -70,7 +70,11 @@ impl Realm {
         if wanted.suspended {
             attributes.insert(NOT_BEFORE_KEPT.to_owned(), not_before.to_string());
         }
-        attributes.extend(fresh.attributes.into_iter().filter(|(key, _)| key != NOT_BEFORE_KEPT));
+        for (key, value) in fresh.attributes {
+            if key != NOT_BEFORE_KEPT {
+                attributes.entry(key).or_insert(value);
+            }
+        }
         Self {
             not_before: if wanted.suspended { NEVER } else { not_before },
             attributes,
@@ -117,7 +121,7 @@ fn realm(seen: &Realm, mended: &Realm, found: &mut Vec<Difference>) {
     };
     let parts = [
         (door, words),
-        (seen.attributes.get(MARK) != mended.attributes.get(MARK), "the realm's mark is missing"),
+        (!seen.attributes.contains_key(MARK), "the realm's mark is missing"),
         (seen.doors != mended.doors, "the realm's login settings differ"),
         (seen.brute_force != mended.brute_force, "the realm's brute-force protection differs"),
         (seen.lifetimes != mended.lifetimes, "the lifetimes of tokens and sessions differ"),

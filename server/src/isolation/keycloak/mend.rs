@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::client::{By, Call, Client};
 use super::drift::Difference;
-use super::representation::{ClientRep, MANAGEMENT, Management, ROLES, Realm};
+use super::representation::{ClientRep, MANAGEMENT, MARK, Management, ROLES, Realm};
 use super::state::{Role, State};
 use super::{ErrorClass, SystemError, error};
 
@@ -15,6 +15,7 @@ pub(super) struct Mender<'a> {
     pub(super) by: &'a By,
     pub(super) realm: &'a str,
     pub(super) key: &'a SecretText,
+    pub(super) mark: &'a str,
 }
 
 impl Mender<'_> {
@@ -32,8 +33,10 @@ impl Mender<'_> {
         for difference in differences {
             self.mend_one(difference).await?;
         }
-        // An open realm is managed by its own client, if that can log in.
-        if matches!(self.by, By::Platform) && state.realm.enabled {
+        // An open realm is managed by its own client, if that can log in. One that another installation
+        // made is managed by that one's.
+        let is_anothers = state.realm.attributes.contains_key(MARK) && !state.realm.has(MARK, self.mark);
+        if matches!(self.by, By::Platform) && state.realm.enabled && !is_anothers {
             self.management_restore().await?;
         }
         if differences.iter().any(|it| matches!(it, Difference::Realm(_))) {

@@ -12,8 +12,10 @@
 //! made by it, and managed by the realm's own management client, whose secret is made here and kept in
 //! OpenBao before the realm is made.
 //!
-//! A realm is ours if its mark is the one that only this installation can make: an HMAC of its name by
-//! a key in OpenBao. Where somebody removed the mark, the kept secret proves it by logging in.
+//! A realm is ours if its management client takes the secret that is kept for it, or if its mark is the
+//! one that only this installation can make (an HMAC of its name by a key in OpenBao), or if it names
+//! the tenant by its id. The last is how installations that share a Keycloak and a client in it share
+//! the one canary; of the realm of another that happens to have the same name it is never true.
 //!
 //! Facts (seen with Keycloak 26.7.3):
 //! - Whoever creates a realm gets every right in it (the roles of the client `<realm>-realm` in
@@ -35,6 +37,7 @@
 //! - Changing a client replaces its mappers by those given, and leaves its scopes as they are; a
 //!   service account brings the scope `service_account` with it.
 
+mod attest;
 mod check;
 mod client;
 mod credentials;
@@ -120,8 +123,8 @@ impl Isolation for Keycloak {
         self.place_drift(wanted).await
     }
 
-    async fn attest(&self, _own: &Wanted, _canary: &Wanted) -> Vec<Check> {
-        Vec::new()
+    async fn attest(&self, own: &Wanted, canary: &Wanted) -> Vec<Check> {
+        self.isolation_attest(own, canary).await
     }
 
     async fn credentials_issue(

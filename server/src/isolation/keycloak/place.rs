@@ -2,15 +2,15 @@
 
 use futures_util::{TryFutureExt as _, try_join};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use integraci_api::SecretText;
 use integraci_api::tenants::TenantNames;
+use integraci_api::{SecretText, TenantId};
 use serde_json::json;
 use sha2::Sha256;
 
 use super::client::{By, Call, Login};
 use super::drift::{Difference, differences};
 use super::mend::Mender;
-use super::representation::{ClientRep, MANAGEMENT, MARK, Realm, WholeRealm};
+use super::representation::{ClientRep, MANAGEMENT, MARK, Realm, TENANT, WholeRealm};
 use super::state::State;
 use super::{Drift, ErrorClass, Facts, Keycloak, Remnant, System, SystemError, Wanted, error};
 
@@ -56,7 +56,7 @@ impl Keycloak {
         // More than once, since somebody may make or remove the realm between a look and what follows
         // from it, and since a role must be there before it can be put into a scope.
         for _ in 0..3 {
-            let by = match self.find(&wanted.names, Some(key), mark).await? {
+            let by = match self.find(&wanted.names, Some(wanted.tenant), Some(key), mark).await? {
                 Found::Ours(by) => by,
                 Found::Theirs => return Err(taken()),
                 Found::Nothing if self.realm_create(wanted, key, mark).await? => return Ok(()),
@@ -65,7 +65,7 @@ impl Keycloak {
             let realm = &wanted.names.keycloak_realm;
             let Some(state) = State::read(&self.client, &by, realm).await? else { continue };
             let found = differences(&state, wanted, mark, self.source.now());
-            let mender = Mender { client: &self.client, by: &by, realm, key };
+            let mender = Mender { client: &self.client, by: &by, realm, key, mark };
             mender.mend(&state, &found, &state.realm.mended(wanted, mark)).await?;
             if !found.iter().any(|it| matches!(it, Difference::Role(_))) {
                 return Ok(());
@@ -80,7 +80,7 @@ impl Keycloak {
 
     pub(super) async fn place_remove(&self, tenant: &TenantNames) -> Result<(), SystemError> {
         let (key, mark) = try_join!(self.keys.get(System::Keycloak, tenant), self.mark(tenant))?;
-        match self.find(tenant, key.as_ref(), &mark).await? {
+        match self.find(tenant, None, key.as_ref(), &mark).await? {
             Found::Ours(by) => self.realm_delete(tenant, &by).await?,
             // With a key there may be a request to make the realm that is still under way, though
             // nobody waits for its answer. Keycloak makes one realm of a name: once this one is
@@ -93,7 +93,7 @@ impl Keycloak {
                 });
                 let call = Call::post("realm_reserve", "/admin/realms", &By::Platform).json(&body);
                 self.client.make(call).await?;
-                if let Found::Ours(by) = self.find(tenant, key.as_ref(), &mark).await? {
+                if let Found::Ours(by) = self.find(tenant, None, key.as_ref(), &mark).await? {
                     self.realm_delete(tenant, &by).await?;
                 }
             }
@@ -110,7 +110,7 @@ impl Keycloak {
     pub(super) async fn place_remains(&self, tenant: &TenantNames) -> Result<Vec<Remnant>, SystemError> {
         let (key, mark) = try_join!(self.keys.get(System::Keycloak, tenant), self.mark(tenant))?;
         let name = &tenant.keycloak_realm;
-        let found = self.find(tenant, key.as_ref(), &mark).await?;
+        let found = self.find(tenant, None, key.as_ref(), &mark).await?;
         let realm = matches!(found, Found::Ours(_)).then(|| Remnant { class: "realm", name: name.clone() });
         let key = key.map(|_| Remnant { class: "key of the realm", name: name.clone() });
         Ok(realm.into_iter().chain(key).collect())
@@ -120,7 +120,7 @@ impl Keycloak {
         let names = &wanted.names;
         let (key, mark) = try_join!(self.keys.get(System::Keycloak, names), self.mark(names))?;
         let Some(key) = key else { return Ok(vec![Drift("the key to the realm is missing")]) };
-        let by = match self.find(names, Some(&key), &mark).await? {
+        let by = match self.find(names, Some(wanted.tenant), Some(&key), &mark).await? {
             Found::Nothing => return Ok(vec![Drift("the realm is missing")]),
             Found::Theirs => return Ok(vec![Drift("the realm is not one that IntegraCI made")]),
             Found::Ours(by) => by,
@@ -128,7 +128,7 @@ impl Keycloak {
         let Some(state) = State::read(&self.client, &by, &names.keycloak_realm).await? else {
             return Ok(vec![Drift("the realm is missing")]);
         };
-        let locked_out = matches!(by, By::Platform) && state.realm.enabled;
+        let locked_out = matches!(by, By::Platform) && state.realm.enabled && state.realm.has(MARK, &mark);
         let locked_out = locked_out.then_some(Drift("the platform's client cannot log in"));
         let found = differences(&state, wanted, &mark, self.source.now());
         Ok(locked_out.into_iter().chain(found.iter().map(Difference::words)).collect())
@@ -139,6 +139,7 @@ impl Keycloak {
     pub(super) async fn find(
         &self,
         tenant: &TenantNames,
+        id: Option<TenantId>,
         key: Option<&SecretText>,
         mark: &str,
     ) -> Result<Found, SystemError> {
@@ -153,7 +154,8 @@ impl Keycloak {
         loop {
             match self.realm_read(realm).await {
                 Ok(None) => return Ok(Found::Nothing),
-                Ok(Some(found)) if found.attributes.get(MARK).is_some_and(|it| it == mark) => {
+                Ok(Some(found)) if found.has(MARK, mark) => return Ok(Found::Ours(By::Platform)),
+                Ok(Some(found)) if id.is_some_and(|id| found.has(TENANT, &id.to_string())) => {
                     return Ok(Found::Ours(By::Platform));
                 }
                 Ok(Some(Realm { id: Some(_), .. })) => return Ok(Found::Theirs),
@@ -196,13 +198,10 @@ impl Keycloak {
     }
 
     /// Who may manage a tenant's realm, where there is one of ours.
-    pub(super) async fn manager(
-        &self,
-        operation: &'static str,
-        tenant: &TenantNames,
-    ) -> Result<By, SystemError> {
-        let (key, mark) = try_join!(self.keys.get(System::Keycloak, tenant), self.mark(tenant))?;
-        match self.find(tenant, key.as_ref(), &mark).await? {
+    pub(super) async fn manager(&self, operation: &'static str, wanted: &Wanted) -> Result<By, SystemError> {
+        let names = &wanted.names;
+        let (key, mark) = try_join!(self.keys.get(System::Keycloak, names), self.mark(names))?;
+        match self.find(names, Some(wanted.tenant), key.as_ref(), &mark).await? {
             Found::Ours(by) => Ok(by),
             Found::Nothing => Err(error(operation, ErrorClass::Gone, "the tenant has no realm")),
             Found::Theirs => Err(taken()),

@@ -33,6 +33,9 @@ pub(super) const REALM_ADMIN: &str = "realm-admin";
 /// The attribute of a realm that proves that this installation made it.
 pub(super) const MARK: &str = "integraci.mark";
 
+/// The attribute of a realm that names the tenant, by its id.
+pub(super) const TENANT: &str = "integraci.tenant";
+
 /// The attribute in which a suspended realm keeps from when its tokens count.
 pub(super) const NOT_BEFORE_KEPT: &str = "integraci.not_before";
 
@@ -125,9 +128,16 @@ pub(super) struct Lifetimes {
 }
 
 impl Realm {
+    /// Whether it has an attribute of this value.
+    pub(super) fn has(&self, attribute: &str, value: &str) -> bool {
+        self.attributes.get(attribute).is_some_and(|it| it == value)
+    }
+
     /// The settings of a tenant's realm. `mark` is its [`MARK`].
     pub(super) fn wanted(wanted: &Wanted, mark: &str) -> Self {
-        let mut attributes = BTreeMap::from([(MARK.to_owned(), mark.to_owned())]);
+        let tenant = wanted.tenant.to_string();
+        let mut attributes =
+            BTreeMap::from([(MARK.to_owned(), mark.to_owned()), (TENANT.to_owned(), tenant)]);
         if wanted.suspended {
             attributes.insert(NOT_BEFORE_KEPT.to_owned(), "0".to_owned());
         }

@@ -1,5 +1,10 @@
 //! A tenant's realm in a real Keycloak.
 
+mod attest;
+mod credentials;
+mod drift;
+mod faults;
+
 use std::time::{Duration, Instant};
 
 use integraci_api::SecretText;
@@ -16,6 +21,9 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::openbao_world::{Bao, wanted};
+
+/// Nothing listens on the discard port of the loopback address.
+const NOWHERE: &str = "http://127.0.0.1:9";
 
 /// The Keycloak that the tests run under, and a way to it that is not the product's.
 pub(crate) struct Realms {
@@ -240,6 +248,28 @@ async fn a_realm_of_somebody_else_is_left_alone() {
     assert_eq!(system.remains(&tenant).await.unwrap(), []);
     assert_eq!(realms.realm(name).await["displayName"], "Theirs");
     realms.admin(Method::DELETE, &format!("/{name}"), Value::Null).await;
+}
+
+#[tokio::test]
+async fn installations_that_share_a_keycloak_share_the_canary_and_nothing_else() {
+    let (one, two, tenant) = (Realms::new().await, Realms::new().await, tenant("shared"));
+    let (first, second) = (one.system().await, two.system().await);
+    let canary = wanted(&tenant);
+    for system in [&first, &second, &first] {
+        ensured(system, &canary).await;
+        assert_eq!(system.drift(&canary).await.unwrap(), []);
+        let checks = system.attest(&canary, &canary).await;
+        assert!(checks.iter().any(|check| check.passed));
+    }
+    // A tenant of the other installation that happens to have the same name.
+    let stranger = wanted(&tenant);
+    let refused = second.ensure(&stranger).await.unwrap_err();
+    assert_eq!(refused.class, ErrorClass::Refused);
+    removed(&second, &tenant).await;
+    assert_eq!(second.remains(&tenant).await.unwrap(), []);
+    assert_eq!(first.drift(&canary).await.unwrap(), []);
+    removed(&first, &tenant).await;
+    assert_eq!(one.admin(Method::GET, &format!("/{}", tenant.keycloak_realm), Value::Null).await.0, 404);
 }
 
 #[tokio::test]
