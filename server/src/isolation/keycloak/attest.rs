@@ -178,12 +178,13 @@ impl Difference {
 
 impl Keycloak {
     pub(super) async fn isolation_attest(&self, own: &Wanted, canary: &Wanted) -> Vec<Check> {
-        let (mut outcomes, otherwise) =
-            match tokio::time::timeout(DEADLINE, self.isolation_try(own, canary)).await {
-                Ok(Ok(outcomes)) => (outcomes, "it was not tried".to_owned()),
-                Ok(Err(failed)) => (Outcomes::new(), failed.to_string()),
-                Err(_) => (Outcomes::new(), "it was not tried in time".to_owned()),
-            };
+        // Boxed: every call that is made side by side has room in it.
+        let tried = Box::pin(self.isolation_try(own, canary));
+        let (mut outcomes, otherwise) = match tokio::time::timeout(DEADLINE, tried).await {
+            Ok(Ok(outcomes)) => (outcomes, "it was not tried".to_owned()),
+            Ok(Err(failed)) => (Outcomes::new(), failed.to_string()),
+            Err(_) => (Outcomes::new(), "it was not tried in time".to_owned()),
+        };
         let check = |plan: Plan| {
             let untried = || Outcome { observed: otherwise.clone(), passed: false };
             let Outcome { observed, passed } = outcomes.remove(plan.name).unwrap_or_else(untried);
