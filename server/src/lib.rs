@@ -12,6 +12,7 @@ pub mod connectors;
 pub mod credentials;
 pub mod doctor;
 pub mod error;
+pub mod events;
 pub mod http;
 pub mod idempotency;
 pub mod isolation;

@@ -36,6 +36,8 @@ impl Metrics {
             "integraci_step_failures_total",
             "Steps of operations that failed, by class"
         );
+        metrics::describe_counter!("integraci_events_published_total", "Events told to tenants");
+        metrics::describe_gauge!("integraci_events_waiting", "Events that are not told yet");
         metrics::describe_gauge!("integraci_operations", "Operations that are not over, by state");
         metrics::describe_gauge!("integraci_places", "Tenants' places, by system and state");
         Self { handle, store }
@@ -72,6 +74,11 @@ impl Metrics {
         for (system, state, count) in places {
             metrics::gauge!("integraci_places", "system" => system, "state" => state).set(as_f64(count));
         }
+        let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM event_outbox")
+            .fetch_one(tx.conn())
+            .await
+            .map_err(StoreError::on("count events"))?;
+        metrics::gauge!("integraci_events_waiting").set(as_f64(waiting));
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! One replica of the server: listens, carries out operations, and leaves without dropping either.
 
+use std::collections::BTreeMap;
 use std::future::IntoFuture as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,18 +13,19 @@ use tokio_util::task::TaskTracker;
 use crate::accounts::Tokens;
 use crate::app::App;
 use crate::attestations::Attestations;
-use crate::config::Config;
+use crate::config::{CellConfig, Config};
 use crate::connectors::outbound::{Outbound, OutboundSetupError};
 use crate::connectors::secrets::ConnectorSecrets;
 use crate::connectors::verify::Verifier;
 use crate::connectors::{self, Connectors};
 use crate::credentials::Credentials;
+use crate::events::Publisher;
 use crate::http;
 use crate::idempotency;
 use crate::isolation::http::HttpSetupError;
 use crate::isolation::keycloak::{self, Keycloak};
 use crate::isolation::kubernetes::{self, Kubernetes};
-use crate::isolation::nats::{Nats, NatsSetupError};
+use crate::isolation::nats::{Nats, NatsConfig, NatsSetupError};
 use crate::isolation::openbao::{Client, ClientError, OpenBao, Signer, TenantKeys, renewal};
 use crate::isolation::{Cell, Cells};
 use crate::metrics::Metrics;
@@ -83,6 +85,7 @@ pub struct Replica {
     changes: Changes,
     runner: Runner,
     reconciler: Reconciler,
+    publisher: Publisher,
     /// OpenBao's client, and the file that its token was read from.
     bao: (Client, Option<PathBuf>),
     metrics: Option<(TcpListener, Metrics)>,
@@ -114,6 +117,7 @@ impl Replica {
             .collect();
         let reconciler = Reconciler::new(store.clone(), cells.clone(), source, config.reconcile_every);
         let changes = Changes::default();
+        let publisher = Publisher::new(store.clone(), changes.clone(), nats_cells(&config, &bao, source)?);
         let runner = Runner::new(
             store.clone(),
             changes.clone(),
@@ -142,7 +146,7 @@ impl Replica {
         };
         let bao = (bao, config.openbao.credential_file);
         let limits = config.http;
-        Ok(Self { listener, app, store, changes, runner, reconciler, bao, metrics, limits, stop })
+        Ok(Self { listener, app, store, changes, runner, reconciler, publisher, bao, metrics, limits, stop })
     }
 
     /// Where it listens.
@@ -170,6 +174,7 @@ impl Replica {
         tasks.spawn(self.changes.clone().listen(self.store.clone(), stop.clone()));
         tasks.spawn(self.runner.run(stop.clone()));
         tasks.spawn(self.reconciler.run(stop.clone()));
+        tasks.spawn(self.publisher.run(stop.clone()));
         let (bao, token_file) = self.bao;
         tasks.spawn(renewal(bao, token_file, stop.clone()));
         tasks.spawn(self.app.credentials.clone().sweep(stop.clone()));
@@ -231,4 +236,18 @@ pub(crate) fn cells(config: &Config, bao: &Client, source: Source) -> Result<Cel
         });
     }
     Ok(cells)
+}
+
+/// Every NATS that the configuration names, for the publisher: it goes into tenants' accounts alone, so
+/// that of the connections into the system account there is one.
+fn nats_cells(
+    config: &Config,
+    bao: &Client,
+    source: Source,
+) -> Result<BTreeMap<String, Nats>, NatsSetupError> {
+    let keys = TenantKeys::new(bao.clone());
+    let cell = |cell: &CellConfig<NatsConfig>| {
+        Ok((cell.name.clone(), Nats::new(cell.system.clone(), keys.clone(), source)?))
+    };
+    config.nats.iter().map(cell).collect()
 }

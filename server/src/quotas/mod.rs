@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 use integraci_api::quotas::{Quota, QuotaSet};
 use integraci_api::{FieldProblem, Problem, ProblemCode};
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::accounts::TenantAuthority;
 use crate::error::Error;
+use crate::events::{self, Kind};
 use crate::plans::Plans;
 use crate::source::Source;
 use crate::store::{Store, StoreError, TenantTx};
@@ -87,6 +89,7 @@ impl Quotas {
                 .into());
         }
         self.write(&mut tx, &wanted.limits).await?;
+        self.tell(&mut tx, Kind::QuotaSet, json!({ "limits": wanted.limits })).await?;
         let quota = read(&mut tx).await?;
         tx.commit().await?;
         Ok(quota)
@@ -102,8 +105,14 @@ impl Quotas {
         let mut tx = self.store.tenant_tx(by.tenant()).await?;
         tenants::lock(&mut tx, by.tenant(), None).await?;
         self.write(&mut tx, &BTreeMap::new()).await?;
+        self.tell(&mut tx, Kind::QuotaReset, json!({})).await?;
         tx.commit().await?;
         Ok(())
+    }
+
+    async fn tell(&self, tx: &mut TenantTx, kind: Kind, facts: Value) -> Result<(), StoreError> {
+        let tenant = tx.tenant();
+        events::emit(tx, self.source.uuid(), tenant, kind, &tenant.to_string(), facts).await
     }
 
     async fn write(&self, tx: &mut TenantTx, limits: &BTreeMap<String, i64>) -> Result<(), Error> {

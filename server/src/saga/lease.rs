@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use integraci_api::operations::{OperationKind, OperationState, StepState};
 use integraci_api::{OperationId, TenantId};
+use serde_json::json;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
 use super::log::{Fence, millis, word};
 use super::words::{Record, StepRow};
+use crate::events::{self, Kind};
 use crate::store::{PlatformTx, Store, StoreError};
 
 /// An operation that this replica now holds.
@@ -177,16 +179,20 @@ impl Change {
     }
 }
 
-/// Writes a record. False if the operation is no longer this holder's: nothing is written then, and
-/// nothing more may be done.
+/// Writes a record, and tells the tenant of an end under the id `event`. False if the operation is no
+/// longer this holder's: nothing is written then, and nothing more may be done.
 pub(super) async fn write(
     store: &Store,
     fence: &Fence,
     record: &Record,
     step_name: impl Fn(usize) -> String,
+    event: Uuid,
 ) -> Result<bool, StoreError> {
     let change = Change::of(record, step_name);
     let mut tx = store.platform_tx().await?;
+    if let Record::Settled(state) = record {
+        settled_tell(&mut tx, fence, *state, event).await?;
+    }
     // The first error is the one that turned the operation back; a later one is shown on its step.
     let written = sqlx::query(
         "WITH held AS (
@@ -217,4 +223,32 @@ pub(super) async fn write(
     .map_err(StoreError::on("write a step down"))?;
     tx.commit().await?;
     Ok(written.is_some())
+}
+
+/// Tells the tenant how an operation ends, unless that is written already: a record may be written twice.
+async fn settled_tell(
+    tx: &mut PlatformTx,
+    fence: &Fence,
+    state: OperationState,
+    event: Uuid,
+) -> Result<(), StoreError> {
+    let happened = match state {
+        OperationState::Succeeded => Kind::OperationSucceeded,
+        OperationState::Failed => Kind::OperationFailed,
+        OperationState::Stuck => Kind::OperationStuck,
+        OperationState::Running | OperationState::Undoing => return Ok(()),
+    };
+    let ending: Option<(Uuid, String, String, Option<String>)> = sqlx::query_as(
+        "SELECT tenant_id, kind, target_id, error ->> 'code' FROM operation
+         WHERE id = $1 AND epoch = $2 AND state IN ('running', 'undoing') FOR NO KEY UPDATE",
+    )
+    .bind(fence.operation().uuid())
+    .bind(fence.epoch())
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(StoreError::on("read how an operation ends"))?;
+    let Some((tenant, kind, target, code)) = ending else { return Ok(()) };
+    let facts = json!({ "kind": kind, "target_id": target, "code": code });
+    let object = fence.operation().to_string();
+    events::emit(tx, event, TenantId::from_uuid(tenant), happened, &object, facts).await
 }

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+use uuid::Uuid;
 
 use super::crash::{Point, crash_point};
 use super::definition::{Definition, Definitions, StepCx};
@@ -56,6 +57,8 @@ pub struct RunnerConfig {
     pub now: fn() -> OffsetDateTime,
     /// Where jitter comes from.
     pub jitter: fn() -> u16,
+    /// Where the ids of events come from.
+    pub id: fn() -> Uuid,
 }
 
 impl RunnerConfig {
@@ -73,6 +76,7 @@ impl RunnerConfig {
             pause_max: Duration::from_secs(60),
             now: OffsetDateTime::now_utc,
             jitter: rand::random,
+            id: Uuid::now_v7,
         }
     }
 
@@ -253,8 +257,10 @@ impl<'a> Holder<'a> {
         };
         self.crash_point(before);
         let name = |n: usize| self.name(n).to_owned();
+        // The same however often it is written.
+        let event = (self.shared.config.id)();
         loop {
-            match lease::write(&self.shared.store, &self.claimed.fence, &record, name).await {
+            match lease::write(&self.shared.store, &self.claimed.fence, &record, name, event).await {
                 Ok(true) => break,
                 Ok(false) => return Event::LeaseLost,
                 Err(error) => warn_of(&error, "a step could not be written down; trying again"),

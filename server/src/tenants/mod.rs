@@ -14,10 +14,12 @@ use integraci_api::operations::{Operation, OperationKind};
 use integraci_api::quotas::DIMENSIONS;
 use integraci_api::tenants::{Tenant, TenantCreate, TenantFilter, TenantUpdate};
 use integraci_api::{FieldProblem, OperationId, Page, Problem, ProblemCode, Slug, TenantId};
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::accounts::{Caller, PlatformAuthority, TenantAuthority};
 use crate::error::Error;
+use crate::events::{self, Kind};
 use crate::idempotency::{Answer, Once};
 use crate::isolation::Cells;
 use crate::page::{Cursor, Slice};
@@ -169,6 +171,7 @@ impl Tenants {
             .await
             .map_err(StoreError::on("change a tenant"))?;
         let mut tenant = row.into_tenant()?;
+        self.tell_update(&mut tx, &now_there, wanted).await?;
         // One that is under way sees the change, or begins another when it ends.
         if tenant.suspended != now_there.suspended && tenant.operation_id.is_none() {
             let kind = OperationKind::TenantUpdate;
@@ -177,6 +180,35 @@ impl Tenants {
         }
         tx.commit().await?;
         Ok(tenant)
+    }
+
+    /// Tells which fields were given, and not what they hold: some of it is of people.
+    async fn tell_update(
+        &self,
+        tx: &mut TenantTx,
+        before: &Tenant,
+        wanted: &TenantUpdate,
+    ) -> Result<(), StoreError> {
+        let (id, object) = (before.id, before.id.to_string());
+        let fields = [
+            ("name", wanted.name.is_some()),
+            ("plan", wanted.plan.is_some()),
+            ("owner_email", wanted.owner_email.is_some()),
+            ("labels", wanted.labels.is_some()),
+            ("delete_protection", wanted.delete_protection.is_some()),
+        ];
+        let fields: Vec<_> = fields.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
+        if !fields.is_empty() {
+            let facts = json!({ "fields": fields });
+            events::emit(tx, self.source.uuid(), id, Kind::TenantUpdated, &object, facts).await?;
+        }
+        match wanted.suspended {
+            Some(suspended) if suspended != before.suspended => {
+                let kind = if suspended { Kind::TenantSuspended } else { Kind::TenantResumed };
+                events::emit(tx, self.source.uuid(), id, kind, &object, json!({})).await
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn change_plan(&self, tx: &mut TenantTx, name: &str) -> Result<(), Error> {
@@ -247,6 +279,8 @@ impl Tenants {
         .execute(tx.conn())
         .await
         .map_err(StoreError::on("mark a tenant for removal"))?;
+        let (id, object) = (self.source.uuid(), tenant.id.to_string());
+        events::emit(&mut tx, id, tenant.id, Kind::TenantDeleting, &object, json!({})).await?;
         let kind = OperationKind::TenantDelete;
         let operation = sagas::enqueue(&mut tx, self.source, kind, by.tenant(), &tenant.slug).await?;
         tx.commit().await?;

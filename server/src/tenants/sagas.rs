@@ -19,6 +19,7 @@ use integraci_api::{OperationId, Slug, TenantId};
 use serde::Deserialize;
 
 use super::places;
+use crate::events::{self, Kind};
 use crate::isolation::{Cells, Isolation, System, Wanted};
 use crate::saga::log::{self, NewOperation};
 use crate::saga::{Definition, Direction, Probe, Step, StepCx, StepError};
@@ -288,18 +289,24 @@ impl Step for Activate {
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
-        self.set_status(cx, "creating", "active").await
+        self.set_status(cx, "creating", "active", Some(Kind::TenantCreated)).await
     }
 
     async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
-        self.set_status(cx, "active", "creating").await
+        self.set_status(cx, "active", "creating", None).await
     }
 }
 
 impl Activate {
-    async fn set_status(&self, cx: &StepCx, from: &'static str, to: &'static str) -> Result<(), StepError> {
+    async fn set_status(
+        &self,
+        cx: &StepCx,
+        from: &'static str,
+        to: &'static str,
+        told: Option<Kind>,
+    ) -> Result<(), StepError> {
         let mut tx = self.tools.fenced(cx).await?;
-        sqlx::query(
+        let changed = sqlx::query(
             "UPDATE tenant SET status = $3, revision = revision + 1, updated_at = $4, operation_id = NULL
              WHERE id = $1 AND status = $2",
         )
@@ -310,6 +317,12 @@ impl Activate {
         .execute(tx.conn())
         .await
         .map_err(StoreError::on("change a tenant's status"))?;
+        if let Some(kind) = told
+            && changed.rows_affected() == 1
+        {
+            let id = self.tools.source.uuid();
+            events::emit(&mut tx, id, cx.tenant, kind, &cx.target, serde_json::json!({})).await?;
+        }
         Ok(tx.commit().await?)
     }
 }

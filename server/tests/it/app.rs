@@ -10,6 +10,7 @@ use integraci_server::accounts::Tokens;
 use integraci_server::config::{CellConfig, Config};
 use integraci_server::connectors::outbound::OutboundConfig;
 use integraci_server::http::HttpLimits;
+use integraci_server::isolation::nats::NatsConfig;
 use integraci_server::plans::Plans;
 use integraci_server::serve::Replica;
 use integraci_server::source::Source;
@@ -55,8 +56,13 @@ impl Reply {
 
 impl App {
     pub(crate) async fn new() -> Self {
+        Self::with(&Bao::new().await, Vec::new()).await
+    }
+
+    /// One that works with that OpenBao, and with these NATS.
+    pub(crate) async fn with(bao: &Bao, nats: Vec<CellConfig<NatsConfig>>) -> Self {
         let database = Database::new().await;
-        let address = Self::replica(&database, &Bao::new().await).await;
+        let address = Self::replica(&database, bao, nats).await;
         let tokens = Tokens::new(database.store.clone(), Source::real());
         let wanted = TokenCreate {
             name: "test".into(),
@@ -72,7 +78,11 @@ impl App {
     }
 
     /// One more replica on a database: its address, and what stops it.
-    pub(crate) async fn replica(database: &Database, bao: &Bao) -> (String, CancellationToken) {
+    pub(crate) async fn replica(
+        database: &Database,
+        bao: &Bao,
+        nats: Vec<CellConfig<NatsConfig>>,
+    ) -> (String, CancellationToken) {
         let config = Config {
             listen: "127.0.0.1:0".parse().unwrap(),
             metrics_listen: None,
@@ -80,7 +90,7 @@ impl App {
             admin_url: None,
             openbao: CellConfig { admin: None, ..bao.cell() },
             keycloak: Vec::new(),
-            nats: Vec::new(),
+            nats,
             kubernetes: Vec::new(),
             reconcile_every: Duration::from_secs(300),
             outbound: OutboundConfig {

@@ -8,6 +8,7 @@ mod attestations;
 mod connectors;
 mod credentials;
 mod database;
+mod events;
 mod isolation;
 mod keycloak;
 mod kubernetes;

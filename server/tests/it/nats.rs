@@ -1,7 +1,7 @@
 //! A tenant's place in a real NATS.
 
 mod attest;
-mod faults;
+pub(crate) mod faults;
 mod operator;
 
 use std::path::PathBuf;
@@ -85,7 +85,7 @@ pub(crate) fn fresh() -> Wanted {
     wanted(&TenantNames::of(&slug.parse().unwrap()))
 }
 
-fn credential() -> CredentialId {
+pub(crate) fn credential() -> CredentialId {
     CredentialId::from_uuid(Uuid::now_v7())
 }
 

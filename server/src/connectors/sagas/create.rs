@@ -6,7 +6,8 @@ use integraci_api::tenants::TenantNames;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{World, remove, secret_lost, target};
+use super::{NameAndKind, World, remove, secret_lost, target};
+use crate::events::Kind;
 use crate::saga::{Probe, Step, StepCx, StepError};
 use crate::store::StoreError;
 
@@ -43,7 +44,7 @@ impl Step for FirstSecret {
     async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
         let names = TenantNames::of(&cx.input::<CreateInput>()?.slug);
         self.0.secrets.destroy_all(&names, target(cx)?).await?;
-        remove(&self.0.store, cx).await
+        remove(&self.0, cx, None).await
     }
 }
 
@@ -67,17 +68,20 @@ impl Step for Activate {
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
         let mut tx = self.0.store.platform_tx().await?;
         cx.fence.hold(&mut tx).await?;
-        sqlx::query(
+        let activated: Option<NameAndKind> = sqlx::query_as(
             "UPDATE connector SET status = 'active', operation_id = NULL, secret_version = 1, secret_set_at = $3,
                last_verified_at = $3, revision = revision + 1, updated_at = $3
-             WHERE id = $1 AND operation_id = $2",
+             WHERE id = $1 AND operation_id = $2 RETURNING name, kind",
         )
         .bind(target(cx)?.uuid())
         .bind(cx.operation.uuid())
         .bind(cx.now)
-        .execute(tx.conn())
+        .fetch_optional(tx.conn())
         .await
         .map_err(StoreError::on("activate a connector"))?;
+        if let Some(connector) = activated {
+            self.0.tell(&mut tx, cx, Kind::ConnectorCreated, connector).await?;
+        }
         tx.commit().await?;
         Ok(())
     }

@@ -6,6 +6,7 @@ use integraci_api::tenants::TenantNames;
 use serde::{Deserialize, Serialize};
 
 use super::{World, remove, target};
+use crate::events::Kind;
 use crate::saga::{Probe, Step, StepCx, StepError};
 
 /// The steps of `connector_delete`.
@@ -54,6 +55,6 @@ impl Step for Remove {
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
-        remove(&self.0.store, cx).await
+        remove(&self.0, cx, Some(Kind::ConnectorDeleted)).await
     }
 }

@@ -17,13 +17,17 @@ use serde_json::{Map, Value};
 
 use super::secrets::{ConnectorSecrets, SecretError};
 use super::verify::{Subject, Verifier, VerifyError};
+use crate::events::{self, Kind};
 use crate::saga::{Definition, Direction, Probe, Step, StepCx, StepError};
 use crate::source::Source;
-use crate::store::{Store, StoreError};
+use crate::store::{PlatformTx, Store, StoreError};
 
 pub(super) use create::{CREATE_STEPS, CreateInput};
 pub(super) use delete::{DELETE_STEPS, DeleteInput};
 pub(super) use update::{Before, UPDATE_STEPS, UpdateInput};
+
+/// What is told of a connector beside its id.
+type NameAndKind = (String, String);
 
 /// What the steps work with.
 #[derive(Clone)]
@@ -32,6 +36,20 @@ struct World {
     secrets: ConnectorSecrets,
     verifier: Verifier,
     source: Source,
+}
+
+impl World {
+    /// Writes down what became of the connector.
+    async fn tell(
+        &self,
+        tx: &mut PlatformTx,
+        cx: &StepCx,
+        happened: Kind,
+        (name, kind): NameAndKind,
+    ) -> Result<(), StoreError> {
+        let facts = serde_json::json!({ "name": name, "kind": kind });
+        events::emit(tx, self.source.uuid(), cx.tenant, happened, &cx.target, facts).await
+    }
 }
 
 /// The three sagas.
@@ -162,18 +180,22 @@ impl Step for Verified {
 }
 
 /// Deletes the connector and gives its place in the quota back, in one statement.
-async fn remove(store: &Store, cx: &StepCx) -> Result<(), StepError> {
-    let mut tx = store.platform_tx().await?;
+async fn remove(world: &World, cx: &StepCx, told: Option<Kind>) -> Result<(), StepError> {
+    let mut tx = world.store.platform_tx().await?;
     cx.fence.hold(&mut tx).await?;
-    sqlx::query(
-        "WITH gone AS (DELETE FROM connector WHERE tenant_id = $1 AND id = $2 RETURNING 1)
-         UPDATE quota SET used = used - 1 FROM gone WHERE tenant_id = $1 AND dimension = 'connectors'",
+    let removed: Option<NameAndKind> = sqlx::query_as(
+        "WITH gone AS (DELETE FROM connector WHERE tenant_id = $1 AND id = $2 RETURNING name, kind),
+           given_back AS (UPDATE quota SET used = used - 1 FROM gone WHERE tenant_id = $1 AND dimension = 'connectors')
+         SELECT name, kind FROM gone",
     )
     .bind(cx.tenant.uuid())
     .bind(target(cx)?.uuid())
-    .execute(tx.conn())
+    .fetch_optional(tx.conn())
     .await
     .map_err(StoreError::on("remove a connector"))?;
+    if let (Some(happened), Some(connector)) = (told, removed) {
+        world.tell(&mut tx, cx, happened, connector).await?;
+    }
     tx.commit().await?;
     Ok(())
 }

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::{World, secret_lost, target};
+use super::{NameAndKind, World, secret_lost, target};
+use crate::events::Kind;
 use crate::saga::{Probe, Step, StepCx, StepError};
 use crate::store::{Store, StoreError};
 
@@ -71,7 +72,7 @@ impl Step for NextSecret {
                 .destroy_version(&TenantNames::of(&input.slug), target(cx)?, input.new_version)
                 .await?;
         }
-        let_go(&self.0.store, cx).await
+        let_go(&self.0, cx, None).await
     }
 }
 
@@ -166,24 +167,27 @@ impl Step for DestroyOld {
                 .destroy_version(&TenantNames::of(&input.slug), target(cx)?, input.old_version)
                 .await?;
         }
-        let_go(&self.0.store, cx).await
+        let_go(&self.0, cx, Some(Kind::ConnectorUpdated)).await
     }
 }
 
 /// Ends the operation's hold on the connector.
-async fn let_go(store: &Store, cx: &StepCx) -> Result<(), StepError> {
-    let mut tx = store.platform_tx().await?;
+async fn let_go(world: &World, cx: &StepCx, told: Option<Kind>) -> Result<(), StepError> {
+    let mut tx = world.store.platform_tx().await?;
     cx.fence.hold(&mut tx).await?;
-    sqlx::query(
+    let let_go: Option<NameAndKind> = sqlx::query_as(
         "UPDATE connector SET status = 'active', operation_id = NULL, revision = revision + 1, updated_at = $3
-         WHERE id = $1 AND operation_id = $2",
+         WHERE id = $1 AND operation_id = $2 RETURNING name, kind",
     )
     .bind(target(cx)?.uuid())
     .bind(cx.operation.uuid())
     .bind(cx.now)
-    .execute(tx.conn())
+    .fetch_optional(tx.conn())
     .await
     .map_err(StoreError::on("let a connector go"))?;
+    if let (Some(happened), Some(connector)) = (told, let_go) {
+        world.tell(&mut tx, cx, happened, connector).await?;
+    }
     tx.commit().await?;
     Ok(())
 }

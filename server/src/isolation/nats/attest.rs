@@ -124,7 +124,7 @@ impl Seen {
 /// Tries everything. What could not be tried did not pass.
 pub(super) async fn attest(nats: &Nats, own: &Wanted, canary: &Wanted) -> Vec<Check> {
     let seen = Seen::default();
-    let not_tried = match timeout(DEADLINE, tries(nats, own, canary, &seen)).await {
+    let not_tried = match timeout(DEADLINE, Box::pin(tries(nats, own, canary, &seen))).await {
         Ok(Ok(())) => "not tried",
         Ok(Err(failed)) if failed.class == ErrorClass::Refused => "not tried: the tenant's user was refused",
         Ok(Err(failed)) if failed.class == ErrorClass::Gone => "not tried: the account is not there",

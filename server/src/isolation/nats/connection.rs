@@ -140,7 +140,9 @@ pub(super) async fn connect(
     let options =
         options.max_reconnects(1).connection_timeout(config.timeout).request_timeout(Some(config.timeout));
     let options = trusting(options, config.ca_certificate.as_deref());
-    match timeout(config.timeout, options.connect(config.servers.as_slice())).await {
+    // The client's future is large.
+    let connecting = Box::pin(options.connect(config.servers.as_slice()));
+    match timeout(config.timeout, connecting).await {
         Ok(Ok(client)) => Ok(client),
         Ok(Err(failed)) => Err(match failed.kind() {
             ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication => {

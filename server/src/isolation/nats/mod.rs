@@ -12,12 +12,13 @@
 //!
 //! Facts (seen with NATS 2.15.1): a resolver takes any claims that are in form, older ones and those of an
 //! operator it does not know too, so the operator's key is tried before it is used, and two writers may
-//! undo each other's change (hence [`WRITE_WINDOW`]); a change of a limit, a key or a revocation reaches
+//! undo each other's change (hence `account.rs`); a change of a limit, a key or a revocation reaches
 //! the connections that there are at once; a deletion leaves the streams on the disk, so they are removed
 //! before it, and the claims as `<account>.jwt.deleted` beside those of the living; what a suspended
 //! tenant's users meet is a revocation of all of them, for ever, which tells a client more than a limit of
 //! 0 connections does, and lets its streams be.
 
+mod account;
 mod attest;
 mod check;
 mod claims;
@@ -34,23 +35,15 @@ use integraci_api::attestations::Check;
 use integraci_api::tenants::TenantNames;
 use integraci_api::{CredentialId, SecretText};
 use nkeys::{KeyPair, KeyPairType};
-use serde::Deserialize;
 use tokio::sync::OnceCell;
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 use self::claims::{AccountClaims, AccountKeys};
 use self::connection::{SystemAccount, User};
+pub use self::streams::Told;
 use super::openbao::TenantKeys;
 use super::{Drift, ErrorClass, Facts, Finding, Isolation, Issued, Remnant, System, SystemError, Wanted};
 use crate::source::Source;
-
-/// Who changes an account begins from what it read at most this long ago, and looks once more when this
-/// long has passed since its own write: by then whoever had read before it has written, and if that
-/// undid the change, it is made again.
-const WRITE_WINDOW: Duration = Duration::from_millis(500);
-/// How often a change is made before it is left to the saga's next try.
-const WRITES_MAX: u32 = 5;
 
 /// How long the platform's users in an account live: each does its work in one go.
 const PLATFORM_USER_LIFE: Duration = Duration::from_secs(5 * 60);
@@ -101,20 +94,6 @@ pub struct Nats {
     is_operator: Arc<OnceCell<()>>,
 }
 
-/// What a resolver node says to new claims, and to a deletion.
-#[derive(Deserialize)]
-struct Verdict {
-    data: Option<serde::de::IgnoredAny>,
-}
-
-/// What the resolvers have of an account.
-struct Found {
-    /// The newest claims, if any node has any.
-    claims: Option<AccountClaims>,
-    /// Whether all nodes have the same.
-    agreed: bool,
-}
-
 impl Nats {
     /// The tenants' accounts in the NATS that the configuration names; nothing is connected until it is
     /// needed.
@@ -162,92 +141,6 @@ impl Nats {
         keys_read(&self.keys.ensure(System::Nats, tenant, || fresh).await?)
     }
 
-    /// What the resolvers have of an account.
-    async fn account(&self, account: &str) -> Result<Found, SystemError> {
-        const OPERATION: &str = "account_read";
-        let subject = format!("$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP");
-        let answers = self.system.ask_all(OPERATION, subject, "").await?;
-        let agreed = answers.windows(2).all(|pair| pair[0] == pair[1]);
-        let mut newest: Option<AccountClaims> = None;
-        for answer in answers.iter().filter(|answer| !answer.is_empty()) {
-            let claims = std::str::from_utf8(answer).ok().and_then(AccountClaims::read);
-            let claims = claims.ok_or_else(|| {
-                error(OPERATION, ErrorClass::Broken, "a resolver node answered with what is no account")
-            })?;
-            if newest.as_ref().is_none_or(|known| known.issued_at_s() < claims.issued_at_s()) {
-                newest = Some(claims);
-            }
-        }
-        Ok(Found { claims: newest, agreed })
-    }
-
-    /// Makes sure, once, that the nodes hear what the operator's key signs, and delete what it says: they
-    /// would also keep the accounts of a key that they do not know, though nobody could use them.
-    async fn operator_check(&self) -> Result<(), SystemError> {
-        const OPERATION: &str = "operator_check";
-        let heard = self.is_operator.get_or_try_init(|| async {
-            let jwt = claims::removal(&self.operator, &[], self.now_s()).map_err(|_| unsigned(OPERATION))?;
-            let answers = self.system.ask_all(OPERATION, "$SYS.REQ.CLAIMS.DELETE".to_owned(), jwt).await?;
-            if answers.iter().all(|answer| taken(answer)) {
-                return Ok(());
-            }
-            Err(error(
-                OPERATION,
-                ErrorClass::Refused,
-                "the resolver nodes do not hear the operator's key: give the seed of one of this operator's signing keys, and set `allow_delete: true` for the resolver",
-            ))
-        });
-        heard.await.copied()
-    }
-
-    /// Hands claims to every resolver node.
-    async fn account_write(
-        &self,
-        account: &str,
-        claims: &AccountClaims,
-        before: Option<&AccountClaims>,
-    ) -> Result<(), SystemError> {
-        const OPERATION: &str = "account_write";
-        self.operator_check().await?;
-        let jwt =
-            claims.sign(&self.operator, account, before, self.now_s()).map_err(|_| unsigned(OPERATION))?;
-        let answers = self.system.ask_all(OPERATION, "$SYS.REQ.CLAIMS.UPDATE".to_owned(), jwt).await?;
-        if answers.iter().all(|answer| taken(answer)) {
-            return Ok(());
-        }
-        Err(error(OPERATION, ErrorClass::Refused, "a resolver node refused the account's claims"))
-    }
-
-    /// Makes an account what `wanted` says, given what it is; `None` leaves it alone.
-    async fn account_change(
-        &self,
-        account: &str,
-        wanted: impl Fn(Option<&AccountClaims>) -> Option<AccountClaims> + Send + Sync,
-    ) -> Result<(), SystemError> {
-        for _ in 0..WRITES_MAX {
-            let asked_at = Instant::now();
-            let found = self.account(account).await?;
-            let Some(claims) = wanted(found.claims.as_ref()) else { return Ok(()) };
-            if found.agreed && found.claims.as_ref().is_some_and(|there| there.says_as(&claims)) {
-                return Ok(());
-            }
-            let is_new = found.claims.is_none();
-            if !is_new && asked_at.elapsed() > WRITE_WINDOW {
-                continue;
-            }
-            self.account_write(account, &claims, found.claims.as_ref()).await?;
-            if is_new {
-                return Ok(());
-            }
-            tokio::time::sleep(WRITE_WINDOW).await;
-        }
-        Err(error(
-            "account_write",
-            ErrorClass::Busy { retry_after: Some(WRITE_WINDOW) },
-            "somebody else changes the account at the same time",
-        ))
-    }
-
     fn platform_user(&self, issuer: &KeyPair, account: &str, prefix: &str) -> Result<User, SystemError> {
         let key = self.key(KeyPairType::User)?;
         let now_s = self.now_s();
@@ -263,40 +156,39 @@ impl Nats {
         connection::enter("account_enter", &self.config, &user).await
     }
 
+    /// Tells a tenant events in their order, within `within`: how many its stream has now, the first ones,
+    /// and why not all.
+    pub async fn events_tell(
+        &self,
+        tenant: &TenantNames,
+        events: &[Told],
+        within: Duration,
+    ) -> (usize, Option<SystemError>) {
+        let mut acknowledged = 0;
+        let telling = async {
+            let gone = || error("event_tell", ErrorClass::Gone, "the tenant has no account");
+            let keys = self.account_keys(tenant).await?.ok_or_else(gone)?;
+            let client = self.enter(&keys, tenant).await?;
+            let streams = streams::context(&client, self.config.timeout);
+            for event in events {
+                streams::tell(&streams, &tenant.nats_subject_prefix, event).await?;
+                acknowledged += 1;
+            }
+            Ok(())
+        };
+        let failure = match tokio::time::timeout(within, telling).await {
+            Ok(told) => told.err(),
+            Err(_) => Some(error("event_tell", ErrorClass::Broken, "it did not answer in time")),
+        };
+        (acknowledged, failure)
+    }
+
     fn facts(&self, account: String, tenant: &TenantNames) -> Facts {
         Facts::from([
             ("url", self.config.servers.join(",")),
             ("account", account),
             ("subject_prefix", tenant.nats_subject_prefix.clone()),
         ])
-    }
-
-    /// Removes all streams of an account, with nobody of the tenant's in it any more.
-    async fn account_empty(&self, account: &str, tenant: &TenantNames) -> Result<(), SystemError> {
-        let issuer = self.key(KeyPairType::Account)?;
-        let closing = AccountClaims::closing(&tenant.nats_account, &issuer.public_key());
-        let found = self.account(account).await?;
-        self.account_write(account, &closing, found.claims.as_ref()).await?;
-        let user = self.platform_user(&issuer, account, &tenant.nats_subject_prefix)?;
-        let client = connection::enter("account_enter", &self.config, &user).await?;
-        streams::ensure_none(&streams::context(&client, self.config.timeout)).await
-    }
-
-    /// Takes an account away from every resolver node.
-    async fn account_delete(&self, account: &str) -> Result<(), SystemError> {
-        const OPERATION: &str = "account_delete";
-        let jwt =
-            claims::removal(&self.operator, &[account], self.now_s()).map_err(|_| unsigned(OPERATION))?;
-        // What a node says is no proof: that one of another replica's was first is said like a refusal.
-        self.system.ask_all(OPERATION, "$SYS.REQ.CLAIMS.DELETE".to_owned(), jwt).await?;
-        match self.account(account).await?.claims {
-            None => Ok(()),
-            Some(_) => Err(error(
-                OPERATION,
-                ErrorClass::Refused,
-                "the resolver nodes keep the account; set `allow_delete: true` for the resolver",
-            )),
-        }
     }
 }
 
@@ -440,11 +332,6 @@ impl Isolation for Nats {
     async fn check(&self) -> Vec<Finding> {
         check::check(self).await
     }
-}
-
-/// Whether a resolver node did what it was asked.
-fn taken(answer: &[u8]) -> bool {
-    serde_json::from_slice::<Verdict>(answer).is_ok_and(|verdict| verdict.data.is_some())
 }
 
 fn seconds(duration: Duration) -> i64 {

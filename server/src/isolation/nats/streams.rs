@@ -9,10 +9,13 @@ use std::time::Duration;
 use async_nats::Client;
 use async_nats::jetstream::context::{
     Context, ContextBuilder, CreateStreamError, CreateStreamErrorKind, DeleteStreamErrorKind,
+    PublishErrorKind,
 };
+use async_nats::jetstream::message::PublishMessage;
 use async_nats::jetstream::stream::{Config, DiscardPolicy, StorageType};
 use async_nats::jetstream::{self, ErrorCode};
 use futures_util::StreamExt as _;
+use uuid::Uuid;
 
 use super::error;
 use crate::isolation::{ErrorClass, SystemError};
@@ -64,6 +67,36 @@ pub(super) async fn ensure_events(streams: &Context, wanted: Config) -> Result<(
     match streams.update_stream(wanted).await {
         Ok(_) => Ok(()),
         Err(failed) => Err(refusal("stream_update", &failed)),
+    }
+}
+
+/// An event, as it is told.
+#[derive(Debug)]
+pub struct Told {
+    /// Its id, the same whenever it is told.
+    pub id: Uuid,
+    /// What its subject ends in: `object.verb`.
+    pub kind: String,
+    /// What is told.
+    pub body: Vec<u8>,
+}
+
+/// Puts an event into the stream. That it is there already is success.
+pub(super) async fn tell(streams: &Context, prefix: &str, event: &Told) -> Result<(), SystemError> {
+    const OPERATION: &str = "event_tell";
+    let message = PublishMessage::build().payload(event.body.clone().into()).message_id(event.id.to_string());
+    let sent = streams.send_publish(format!("{prefix}.events.{}", event.kind), message).await;
+    let acknowledged = match sent {
+        Ok(acknowledgement) => acknowledgement.await,
+        Err(failed) => Err(failed),
+    };
+    match acknowledged {
+        Ok(by) if by.stream == EVENTS_STREAM => Ok(()),
+        Ok(_) => Err(error(OPERATION, ErrorClass::Refused, "another stream takes the events; remove it")),
+        Err(failed) if failed.kind() == PublishErrorKind::StreamNotFound => {
+            Err(error(OPERATION, ErrorClass::Gone, "the stream of events is missing"))
+        }
+        Err(_) => Err(silent(OPERATION)),
     }
 }
 

@@ -17,15 +17,15 @@ use super::{World, config, fresh};
 const SHORT: Duration = Duration::from_millis(700);
 
 /// A wire to the real NATS.
-struct Wire {
-    address: String,
+pub(crate) struct Wire {
+    pub(crate) address: String,
     /// What goes one way or the other is swallowed.
     silent: Arc<AtomicBool>,
     cut: watch::Sender<()>,
 }
 
 impl Wire {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("nats://{}", listener.local_addr().unwrap());
         let far = config().servers[0].strip_prefix("nats://").unwrap().to_owned();
@@ -47,6 +47,17 @@ impl Wire {
             }
         });
         Self { address, silent, cut }
+    }
+
+    /// Swallows everything from now on.
+    pub(crate) fn fall_silent(&self) {
+        self.silent.store(true, Ordering::SeqCst);
+    }
+
+    /// Carries again, on new connections.
+    pub(crate) fn recover(&self) {
+        self.silent.store(false, Ordering::SeqCst);
+        self.cut.send_replace(());
     }
 }
 
@@ -75,12 +86,11 @@ async fn a_wire_that_is_cut_or_falls_silent_breaks_the_call_and_not_the_next() {
     wire.cut.send_replace(());
     nats.ensure(&tenant).await.unwrap();
 
-    wire.silent.store(true, Ordering::SeqCst);
+    wire.fall_silent();
     for failed in [nats.ensure(&tenant).await.map(drop), nats.remains(&tenant.names).await.map(drop)] {
         assert_eq!(failed.unwrap_err().class, ErrorClass::Broken);
     }
-    wire.silent.store(false, Ordering::SeqCst);
-    wire.cut.send_replace(());
+    wire.recover();
     nats.ensure(&tenant).await.unwrap();
     nats.ensure_none(&tenant.names).await.unwrap();
     assert_eq!(nats.remains(&tenant.names).await.unwrap(), []);
