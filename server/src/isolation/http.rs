@@ -88,7 +88,12 @@ impl Http {
         let exchange = async {
             let response = request.send().await.map_err(|failed| why_unsent(&failed))?;
             let (status, retry_after) = (response.status(), retry_after(response.headers()));
-            Ok(Answer { status, retry_after, body: read_bounded(response).await? })
+            let body = match read_bounded(response).await {
+                // What refuses or fails says so by its status, however badly it says the rest.
+                Err(_) if !status.is_success() => Zeroizing::default(),
+                read => read?,
+            };
+            Ok(Answer { status, retry_after, body })
         };
         // One deadline over all of it: a far side that drips its answer does not get longer.
         match tokio::time::timeout(self.timeout, exchange.instrument(span)).await {

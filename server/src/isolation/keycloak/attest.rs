@@ -14,8 +14,8 @@ use integraci_api::attestations::{Check, CheckKind};
 use serde::Deserialize;
 
 use super::client::{By, Call, Client, Login, Token};
+use super::clients::{WORKLOAD, api_client};
 use super::drift::{Difference, differences};
-use super::representation::{WORKLOAD, api_client};
 use super::state::State;
 use super::{ErrorClass, Keycloak, System, SystemError, Wanted, error};
 

@@ -12,8 +12,8 @@ use integraci_api::tenants::TenantNames;
 use integraci_api::{CredentialId, SecretText};
 
 use super::client::{By, Call, Client};
+use super::clients::{ClientRep, LEASE, Secretive};
 use super::place::Found;
-use super::representation::{ClientRep, LEASE, Secretive};
 use super::{ErrorClass, Issued, Keycloak, System, SystemError, Wanted, error};
 
 /// The client of a lease: its name has the lease's id, and so has Keycloak's own id of it.

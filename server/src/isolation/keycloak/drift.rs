@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use time::OffsetDateTime;
 
-use super::representation::{
-    AUDIENCE_MAPPER, ClientRep, LEASE, MARK, NEVER, NOT_BEFORE_KEPT, REALM_MANAGEMENT, ROLES, Realm,
-};
+use super::clients::{AUDIENCE_MAPPER, ClientRep, LEASE};
+use super::representation::{MARK, NEVER, NOT_BEFORE_KEPT, REALM_MANAGEMENT, ROLES, Realm};
 use super::state::{Role, State};
 use super::{Drift, Wanted};
 

@@ -4,8 +4,9 @@ use integraci_api::SecretText;
 use serde_json::json;
 
 use super::client::{By, Call, Client};
+use super::clients::{ClientRep, MANAGEMENT};
 use super::drift::Difference;
-use super::representation::{ClientRep, MANAGEMENT, MARK, Management, ROLES, Realm};
+use super::representation::{MARK, Management, ROLES, Realm};
 use super::state::{Role, State};
 use super::{ErrorClass, SystemError, error};
 

@@ -40,6 +40,7 @@
 mod attest;
 mod check;
 mod client;
+mod clients;
 mod credentials;
 mod drift;
 mod mend;

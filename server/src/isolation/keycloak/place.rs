@@ -8,9 +8,10 @@ use serde_json::json;
 use sha2::Sha256;
 
 use super::client::{By, Call, Login};
+use super::clients::{ClientRep, MANAGEMENT};
 use super::drift::{Difference, differences};
 use super::mend::Mender;
-use super::representation::{ClientRep, MANAGEMENT, MARK, Realm, TENANT, WholeRealm};
+use super::representation::{MARK, Realm, TENANT, WholeRealm};
 use super::state::State;
 use super::{Drift, ErrorClass, Facts, Keycloak, Remnant, System, SystemError, Wanted, error};
 

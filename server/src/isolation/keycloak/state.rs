@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::SystemError;
 use super::client::{By, Call, Client};
-use super::representation::{ClientRep, Mapper, Realm, WORKLOAD, api_client};
+use super::clients::{ClientRep, Mapper, WORKLOAD, api_client};
+use super::representation::Realm;
 
 /// Everything of a realm that the platform answers for.
 pub(super) struct State {

@@ -159,3 +159,20 @@ async fn when_a_tokens_validity_was_moved_it_is_so_again_after_a_suspension() {
     assert_eq!(realms.realm(name).await["notBefore"], 1_700_000_000);
     removed(&system, &tenant).await;
 }
+
+#[tokio::test]
+async fn a_realm_whose_key_is_lost_gets_another() {
+    let (realms, tenant) = (Realms::new().await, tenant("keyless"));
+    let system = realms.system().await;
+    let wanted = wanted(&tenant);
+    ensured(&system, &wanted).await;
+    realms.keys().remove(System::Keycloak, &tenant).await.unwrap();
+    assert_eq!(system.drift(&wanted).await.unwrap(), [Drift("the key to the realm is missing")]);
+    let left: Vec<_> = system.remains(&tenant).await.unwrap().iter().map(|it| it.class).collect();
+    assert_eq!(left, ["realm"]);
+    ensured(&system, &wanted).await;
+    assert_eq!(system.drift(&wanted).await.unwrap(), []);
+    realms.keys().remove(System::Keycloak, &tenant).await.unwrap();
+    removed(&system, &tenant).await;
+    assert_eq!(system.remains(&tenant).await.unwrap(), []);
+}
