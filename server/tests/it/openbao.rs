@@ -179,7 +179,7 @@ async fn who_does_not_know_never_says_that_nothing_remains() {
     let tenant = tenant("unknown");
     let astray = OpenBaoConfig { namespace: Some("no-such-parent".to_owned()), ..bao.config.clone() };
     let error = OpenBao::new(Client::new(&astray).unwrap()).remains(&tenant).await.unwrap_err();
-    assert_eq!(error.class, ErrorClass::Gone);
+    assert!(matches!(error.class, ErrorClass::Gone | ErrorClass::Refused), "{error}");
 
     let other = Scripted::start("127.0.0.1", |_, _| StatusCode::NOT_FOUND.into_response()).await;
     let astray = OpenBaoConfig { address: other.url.parse().unwrap(), ..bao.config.clone() };

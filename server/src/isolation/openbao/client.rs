@@ -14,21 +14,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use integraci_api::SecretText;
-use reqwest::header::{HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Method, Response, StatusCode};
+use reqwest::StatusCode;
+use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq as _;
 use tracing::Instrument as _;
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
+use super::answer::{Answer, absence, broken, gone, is_conflict, parsed, read_bounded, refusal, why_unsent};
+use super::call::{Call, Namespace};
 use super::{ErrorClass, OpenBaoConfig, System, SystemError};
 
-/// The largest answer that is read: a connector's secrets at their largest, with JSON's escapes, fit.
-const ANSWER_MAX_BYTES: usize = 1024 * 1024;
-
-/// The longest pause that is taken from an answer: its rate limits are by the second or minute.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(10 * 60);
+/// How often one call is made at most. Of those that collide one wins each round, and there are never
+/// more than a handful.
+const ROUNDS_MAX: u32 = 10;
+/// How much longer a call waits each time that lost to another.
+const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
+/// How long it waits that was over the limit: the limit is by the second.
+const LIMIT_PAUSE: Duration = Duration::from_millis(300);
 
 const TOKEN_HEADER: &str = "x-vault-token";
 const NAMESPACE_HEADER: &str = "x-vault-namespace";
@@ -69,90 +73,6 @@ pub enum ClientError {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("address", &self.0.base).finish_non_exhaustive()
-    }
-}
-
-/// One call. Holds its body in memory that is wiped, since the body may be a secret.
-pub(crate) struct Call<'a> {
-    operation: &'static str,
-    method: Method,
-    path: &'a str,
-    namespace: Namespace<'a>,
-    authenticated: bool,
-    wrap_ttl: Option<Duration>,
-    body: Option<Zeroizing<Vec<u8>>>,
-}
-
-/// Where a call is made.
-#[derive(Clone, Copy)]
-enum Namespace<'a> {
-    Root,
-    Platform,
-    /// Below the platform's own.
-    Below(&'a str),
-}
-
-impl<'a> Call<'a> {
-    const fn new(operation: &'static str, method: Method, path: &'a str) -> Self {
-        let namespace = Namespace::Platform;
-        Self { operation, method, path, namespace, authenticated: true, wrap_ttl: None, body: None }
-    }
-
-    /// Reads.
-    pub(crate) const fn get(operation: &'static str, path: &'a str) -> Self {
-        Self::new(operation, Method::GET, path)
-    }
-
-    /// Creates, changes or asks.
-    pub(crate) const fn post(operation: &'static str, path: &'a str) -> Self {
-        Self::new(operation, Method::POST, path)
-    }
-
-    /// Writes.
-    pub(crate) const fn put(operation: &'static str, path: &'a str) -> Self {
-        Self::new(operation, Method::PUT, path)
-    }
-
-    /// Deletes.
-    pub(crate) const fn delete(operation: &'static str, path: &'a str) -> Self {
-        Self::new(operation, Method::DELETE, path)
-    }
-
-    /// In a namespace below the platform's own.
-    pub(crate) const fn namespace(mut self, name: &'a str) -> Self {
-        self.namespace = Namespace::Below(name);
-        self
-    }
-
-    /// In a namespace below the platform's own, or in that itself.
-    pub(crate) const fn within(self, name: Option<&'a str>) -> Self {
-        match name {
-            Some(name) => self.namespace(name),
-            None => self,
-        }
-    }
-
-    /// In the root namespace.
-    pub(crate) const fn root(mut self) -> Self {
-        self.namespace = Namespace::Root;
-        self
-    }
-
-    /// Without the token.
-    pub(crate) const fn anonymous(mut self) -> Self {
-        self.authenticated = false;
-        self
-    }
-
-    /// With a body that is no secret.
-    pub(crate) fn json(self, body: &serde_json::Value) -> Self {
-        self.body(Zeroizing::new(body.to_string().into_bytes()))
-    }
-
-    /// With a body, which may be a secret.
-    pub(crate) fn body(mut self, body: Zeroizing<Vec<u8>>) -> Self {
-        self.body = Some(body);
-        self
     }
 }
 
@@ -304,11 +224,39 @@ impl Client {
         let operation = call.operation;
         let span = tracing::debug_span!("system_call", system = System::OpenBao.as_str(), operation);
         // One deadline over all of it: a far side that drips its answer does not get longer.
-        let answered = tokio::time::timeout(self.0.timeout, self.ask_within(call).instrument(span)).await;
+        let answered = tokio::time::timeout(self.0.timeout, self.ask_again(call).instrument(span)).await;
         answered.unwrap_or_else(|_| Err(broken(operation, "no answer in time")))
     }
 
-    async fn ask_within(&self, call: Call<'_>) -> Result<Answer, SystemError> {
+    /// Asks again where that is all there is to do: two calls wrote to one place at a time, of which one
+    /// did nothing; or more calls came within a second than OpenBao's own limit lets through, which
+    /// says nothing of when to come back.
+    async fn ask_again(&self, mut call: Call<'_>) -> Result<Answer, SystemError> {
+        const UNSAID: ErrorClass = ErrorClass::Busy { retry_after: None };
+        let body = call.body.take().map(Bytes::from_owner);
+        let mut round = 0;
+        loop {
+            round += 1;
+            let pause = match self.ask_once(&call, body.clone()).await {
+                Ok(Some(answer)) => return Ok(answer),
+                Ok(None) if round < ROUNDS_MAX => CONFLICT_PAUSE * round,
+                Ok(None) => {
+                    let failed = broken(call.operation, "others are writing to the same place");
+                    return Err(SystemError { class: UNSAID, ..failed });
+                }
+                Err(limited)
+                    if round < ROUNDS_MAX && limited.status == Some(429) && limited.class == UNSAID =>
+                {
+                    LIMIT_PAUSE
+                }
+                Err(failed) => return Err(failed),
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// The answer; nothing if the call lost to another and did nothing.
+    async fn ask_once(&self, call: &Call<'_>, body: Option<Bytes>) -> Result<Option<Answer>, SystemError> {
         let operation = call.operation;
         let mut headers = HeaderMap::new();
         if call.authenticated {
@@ -328,19 +276,26 @@ impl Client {
             headers.insert(WRAP_TTL_HEADER, ttl.as_secs().into());
         }
         let url = format!("{}/v1/{}", self.0.base, call.path);
-        let mut request = self.0.http.request(call.method, url).headers(headers);
-        if let Some(body) = call.body {
-            request = request
-                .header(reqwest::header::CONTENT_TYPE, "application/json")
-                .body(Bytes::from_owner(body));
+        let mut request = self.0.http.request(call.method.clone(), url).headers(headers);
+        if let Some(body) = body {
+            request = request.header(reqwest::header::CONTENT_TYPE, "application/json").body(body);
         }
         let response = request.send().await.map_err(|failed| broken(operation, why_unsent(&failed)))?;
         let status = response.status();
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            let failed = refusal(operation, status, response.headers());
+            let body = read_bounded(response).await.map_err(|reason| broken(operation, reason))?;
+            return if is_conflict(&body) { Ok(None) } else { Err(failed) };
+        }
         if !status.is_success() && status != StatusCode::NOT_FOUND {
             return Err(refusal(operation, status, response.headers()));
         }
         let body = read_bounded(response).await.map_err(|reason| broken(operation, reason))?;
-        if status == StatusCode::NOT_FOUND { absence(operation, &body) } else { Ok(Answer::Body(body)) }
+        if status == StatusCode::NOT_FOUND {
+            absence(operation, &body).map(Some)
+        } else {
+            Ok(Some(Answer::Body(body)))
+        }
     }
 }
 
@@ -350,97 +305,13 @@ fn header(token: &SecretText) -> Result<HeaderValue, ClientError> {
     Ok(token)
 }
 
-/// Whether it can be the path of a namespace, and can stand as such in a policy.
-fn is_path(text: &str) -> bool {
+/// Whether it is a path of plain names, which means only itself in a policy and in a URL.
+pub(super) fn is_path(text: &str) -> bool {
     let is_name = |name: &str| {
-        !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        !matches!(name, "" | "." | "..")
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
     };
     text.split('/').all(is_name)
-}
-
-/// What OpenBao answers when it does what is asked, or has nothing at the path.
-enum Answer {
-    Body(Zeroizing<Vec<u8>>),
-    Nothing,
-}
-
-/// What a 404 means. With no word of an error there is nothing at the path, or only the traces of it;
-/// with one the namespace or the store is missing; and what is not OpenBao's has not said anything.
-fn absence(operation: &'static str, body: &[u8]) -> Result<Answer, SystemError> {
-    #[derive(Deserialize)]
-    struct NotFound {
-        errors: Option<Vec<IgnoredAny>>,
-        request_id: Option<IgnoredAny>,
-    }
-    match serde_json::from_slice(body) {
-        Ok(NotFound { errors: Some(errors), .. }) if !errors.is_empty() => {
-            Err(gone(operation, "the namespace or the store is not there"))
-        }
-        Ok(NotFound { errors, request_id }) if errors.is_some() || request_id.is_some() => {
-            Ok(Answer::Nothing)
-        }
-        _ => Err(broken(operation, "something else than OpenBao answers at its address")),
-    }
-}
-
-fn parsed<T: DeserializeOwned>(operation: &'static str, body: &[u8]) -> Result<T, SystemError> {
-    serde_json::from_slice(body).map_err(|_| broken(operation, "the answer is not what OpenBao sends"))
-}
-
-async fn read_bounded(mut response: Response) -> Result<Zeroizing<Vec<u8>>, &'static str> {
-    let mut body = Zeroizing::new(Vec::new());
-    while let Some(chunk) = response.chunk().await.map_err(|_| "the answer broke off")? {
-        if body.len() + chunk.len() > ANSWER_MAX_BYTES {
-            return Err("the answer is larger than OpenBao's answers are");
-        }
-        if body.len() + chunk.len() > body.capacity() {
-            // Grown by hand, so that the smaller buffer is wiped rather than given back as it is.
-            let mut grown = Vec::with_capacity((body.capacity() * 2).max(body.len() + chunk.len()));
-            grown.extend_from_slice(&body);
-            body.zeroize();
-            *body = grown;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(body)
-}
-
-fn why_unsent(failed: &reqwest::Error) -> &'static str {
-    if failed.is_timeout() {
-        "no answer in time"
-    } else if failed.is_connect() {
-        "it cannot be connected to; see whether it runs, and its address and certificate"
-    } else {
-        "the connection broke off"
-    }
-}
-
-const fn broken(operation: &'static str, reason: &'static str) -> SystemError {
-    SystemError { system: System::OpenBao, operation, class: ErrorClass::Broken, reason, status: None }
-}
-
-const fn gone(operation: &'static str, reason: &'static str) -> SystemError {
-    let status = Some(StatusCode::NOT_FOUND.as_u16());
-    SystemError { system: System::OpenBao, operation, class: ErrorClass::Gone, reason, status }
-}
-
-/// What any other status means (OpenBao HTTP API, "HTTP status codes").
-fn refusal(operation: &'static str, status: StatusCode, headers: &HeaderMap) -> SystemError {
-    let retry_after = headers
-        .get(RETRY_AFTER)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-        .map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX));
-    let (class, reason) = match status.as_u16() {
-        400 => (ErrorClass::Refused, "the request was refused as invalid"),
-        403 => (ErrorClass::Refused, "the platform's token may not do this, or is expired or revoked"),
-        412 => (ErrorClass::Busy { retry_after }, "the node has not caught up yet"),
-        429 => (ErrorClass::Busy { retry_after }, "its rate limit is reached"),
-        473 | 503 => (ErrorClass::Busy { retry_after }, "it is sealed, standing by or under maintenance"),
-        300..=399 => (ErrorClass::Broken, "it redirects elsewhere; give the address of the active node"),
-        500..=599 => (ErrorClass::Broken, "it failed on its side; see its own log"),
-        _ => (ErrorClass::Refused, "the request was refused"),
-    };
-    SystemError { system: System::OpenBao, operation, class, reason, status: Some(status.as_u16()) }
 }
 
 #[cfg(test)]
@@ -473,39 +344,8 @@ mod tests {
     #[test]
     fn a_namespace_is_a_path_that_means_only_itself_in_a_policy() {
         assert!(is_path("platform") && is_path("a/b-1_c.d"));
-        for wrong in ["a//b", "+", "a/*", "a b", "a\"", "ä"] {
+        for wrong in ["a//b", "a/..", "+", "a/*", "a b", "a\"", "ä"] {
             assert!(!is_path(wrong), "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_status_has_a_class() {
-        let class =
-            |status: u16| refusal("x", StatusCode::from_u16(status).unwrap(), &HeaderMap::new()).class;
-        assert_eq!(class(400), ErrorClass::Refused);
-        assert_eq!(class(403), ErrorClass::Refused);
-        assert_eq!(class(429), ErrorClass::Busy { retry_after: None });
-        assert_eq!(class(503), ErrorClass::Busy { retry_after: None });
-        assert_eq!(class(500), ErrorClass::Broken);
-        assert_eq!(class(307), ErrorClass::Broken);
-    }
-
-    #[test]
-    fn nothing_is_told_from_a_missing_namespace_and_from_somebody_elses_404() {
-        let nothing = |body: &str| matches!(absence("x", body.as_bytes()), Ok(Answer::Nothing));
-        let class = |body: &str| absence("x", body.as_bytes()).err().map(|error| error.class);
-        assert!(nothing(r#"{"errors":[]}"#));
-        assert!(nothing(r#"{"request_id":"1","data":{"data":null,"metadata":{"destroyed":true}}}"#));
-        assert_eq!(class(r#"{"errors":["namespace not found"]}"#), Some(ErrorClass::Gone));
-        for other in ["", "404 page not found", "{}", "[]", r#"{"errors":"none"}"#] {
-            assert_eq!(class(other), Some(ErrorClass::Broken), "{other}");
-        }
-    }
-
-    #[test]
-    fn busy_tells_how_long() {
-        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("7"))]);
-        let error = refusal("x", StatusCode::TOO_MANY_REQUESTS, &headers);
-        assert_eq!(error.class, ErrorClass::Busy { retry_after: Some(Duration::from_secs(7)) });
     }
 }

@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use super::{Call, Client, SystemError, busy};
 
 /// How many versions of a secret are kept. A rotation needs two at a time (in force and staged, or in
 /// force and in overlap) and destroys what it replaces; the rest is room for changes made by hand.
-pub(super) const MAX_VERSIONS: u32 = 10;
+const MAX_VERSIONS: u32 = 10;
 
 /// How long a new store is waited for: it is ready in milliseconds, on a busy node in some tens of
 /// them, and a saga that came back later instead would cost every new tenant that time.
@@ -33,13 +32,24 @@ impl Mount {
     }
 }
 
+/// What of a store's configuration is ours to say.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct StoreConfig {
+    cas_required: bool,
+    max_versions: u32,
+}
+
+impl StoreConfig {
+    pub(super) const WANTED: Self = Self { cas_required: true, max_versions: MAX_VERSIONS };
+}
+
 /// Configures a store, once it has set itself up.
 pub(super) async fn configure(
     client: &Client,
     namespace: Option<&str>,
     mount: &str,
 ) -> Result<(), SystemError> {
-    let body = json!({ "cas_required": true, "max_versions": MAX_VERSIONS });
+    let body = serde_json::to_value(StoreConfig::WANTED).unwrap_or_default();
     let path = format!("{mount}/config");
     let asked_at = Instant::now();
     loop {

@@ -1,20 +1,31 @@
-//! OpenBao: a namespace for each tenant, with a key-value store and a policy in it.
+//! OpenBao: a namespace for each tenant, with a key-value store, a policy and a login in it.
 //!
 //! | what | where |
 //! |---|---|
 //! | namespace | `tenant-<slug>`, below the platform's own, marked as ours in its metadata |
 //! | store | kv version 2 at `secret/`, every write with check-and-set |
-//! | policy | `tenant`: what the tenant's own token may do |
+//! | policy | `tenant`: what the tenant's own tokens may do (`tenant.hcl`) |
+//! | login | AppRole at `approle/`, role `tenant`, its role id being the tenant's id |
+//! | rate limit | calls a second to the namespace, from each address |
+//!
+//! The namespace is ours alone: other policies, roles and auth methods in it are removed. Further engines
+//! may be mounted there by hand; the tenant's policy does not reach them.
 //!
 //! Facts (seen with OpenBao 2.7.2): creating a namespace that exists replaces its metadata, so it is
 //! read first; a store goes on setting itself up after its mount is answered, and refuses everything
 //! with 400 until it is done; a deletion goes on after it is answered, and until it is over the
-//! namespace reads as `tainted`; a deletion may be asked for again at any time.
+//! namespace reads as `tainted`, as does one that is still being made; a deletion may be asked for
+//! again at any time.
 
+mod answer;
+mod attest;
+mod call;
 mod check;
 mod client;
+mod credentials;
 mod keys;
 mod kv;
+mod place;
 mod renewal;
 pub mod setup;
 mod signer;
@@ -28,38 +39,20 @@ use integraci_api::attestations::Check;
 use integraci_api::tenants::TenantNames;
 use integraci_api::{CredentialId, SecretText};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 use url::Url;
 
-pub(crate) use self::client::Call;
+pub(crate) use self::call::Call;
 pub use self::client::{Client, ClientError};
 pub use self::keys::{KEYS_MOUNT, TenantKeys};
-use self::kv::Mount;
+use self::place::{Difference, Place};
 pub use self::renewal::renewal;
 pub use self::signer::{ATTESTATION_KEY, PublicKey, SIGNING_MOUNT, Signature, Signer};
 use super::{Drift, ErrorClass, Facts, Finding, Isolation, Issued, Remnant, System, SystemError, Wanted};
 
 /// Where a tenant's key-value store is mounted in its namespace.
 pub const KV_MOUNT: &str = "secret";
-
-/// The name of the tenant's policy in its namespace.
-const POLICY: &str = "tenant";
-
-/// What the tenant's own token may do: all of its store, except that the secrets of its connectors,
-/// which the platform keeps there, show their versions and never their values.
-const POLICY_TEXT: &str = r#"
-path "secret/data/*" { capabilities = ["create", "read", "update", "patch", "delete"] }
-path "secret/delete/*" { capabilities = ["update"] }
-path "secret/undelete/*" { capabilities = ["update"] }
-path "secret/destroy/*" { capabilities = ["update"] }
-path "secret/metadata/*" { capabilities = ["create", "read", "update", "patch", "delete", "list"] }
-path "secret/data/connectors/*" { capabilities = ["deny"] }
-path "secret/subkeys/connectors/*" { capabilities = ["deny"] }
-path "secret/delete/connectors/*" { capabilities = ["deny"] }
-path "secret/undelete/connectors/*" { capabilities = ["deny"] }
-path "secret/destroy/connectors/*" { capabilities = ["deny"] }
-path "secret/metadata/connectors/*" { capabilities = ["read", "list"] }
-"#;
 
 /// The mark in a namespace's metadata that says it is ours.
 const OWNER_KEY: &str = "managed-by";
@@ -99,6 +92,24 @@ struct Namespace {
 }
 
 impl Namespace {
+    fn usable(&self, operation: &'static str) -> Result<(), SystemError> {
+        if !self.is_ours() {
+            return Err(error(
+                operation,
+                ErrorClass::Refused,
+                "a namespace of this name exists and is not managed by IntegraCI; it is left alone",
+            ));
+        }
+        if self.tainted {
+            return Err(error(
+                operation,
+                busy(DELETION_POLL),
+                "a namespace of this name is just being made or deleted",
+            ));
+        }
+        Ok(())
+    }
+
     fn is_ours(&self) -> bool {
         self.custom_metadata.as_ref().is_some_and(|known| known.get(OWNER_KEY).is_some_and(|v| v == OWNER))
     }
@@ -115,57 +126,27 @@ impl OpenBao {
         self.client.read("namespace_read", None, &format!("sys/namespaces/{name}")).await
     }
 
-    async fn ensure_namespace(&self, name: &str) -> Result<(), SystemError> {
+    /// Makes the namespace if it is not there. Whether it did.
+    async fn ensure_namespace(&self, name: &str) -> Result<bool, SystemError> {
         const OPERATION: &str = "namespace_create";
-        match self.namespace(name).await? {
-            Some(found) if !found.is_ours() => Err(error(
-                OPERATION,
-                ErrorClass::Refused,
-                "a namespace of this name exists and is not managed by IntegraCI; it is left alone",
-            )),
-            Some(found) if found.tainted => {
-                Err(error(OPERATION, busy(DELETION_POLL), "a namespace of this name is still being deleted"))
-            }
-            Some(_) => Ok(()),
-            None => {
-                let body = json!({ "custom_metadata": { OWNER_KEY: OWNER } });
-                self.client
-                    .send(Call::post(OPERATION, &format!("sys/namespaces/{name}")).json(&body))
-                    .await
-                    .map(drop)
-            }
+        if let Some(found) = self.namespace(name).await? {
+            return found.usable(OPERATION).map(|()| false);
+        }
+        let body = json!({ "custom_metadata": { OWNER_KEY: OWNER } });
+        let path = format!("sys/namespaces/{name}");
+        match self.client.send(Call::post(OPERATION, &path).json(&body)).await {
+            Ok(_) => Ok(true),
+            // Another replica may be making it just now.
+            Err(refused) if refused.status == Some(400) => match self.namespace(name).await? {
+                Some(found) => found.usable(OPERATION).map(|()| false),
+                None => Err(refused),
+            },
+            Err(failed) => Err(failed),
         }
     }
 
-    async fn ensure_kv(&self, namespace: &str) -> Result<(), SystemError> {
-        let mounts: Option<BTreeMap<String, Mount>> =
-            self.client.read("mounts_read", Some(namespace), "sys/mounts").await?;
-        let mounts = mounts.unwrap_or_default();
-        match mounts.get(&format!("{KV_MOUNT}/")) {
-            Some(mount) if mount.is_kv_2() => {}
-            Some(_) => {
-                return Err(error(
-                    "kv_mount",
-                    ErrorClass::Refused,
-                    "something else than a version 2 key-value store is mounted at `secret/` in the tenant's \
-                     namespace; remove it",
-                ));
-            }
-            None => {
-                let body = json!({ "type": "kv", "options": { "version": "2" } });
-                let path = format!("sys/mounts/{KV_MOUNT}");
-                let call = Call::post("kv_mount", &path).namespace(namespace).json(&body);
-                self.client.send(call).await?;
-            }
-        }
-        Ok(())
-    }
-
-    async fn ensure_policy(&self, namespace: &str) -> Result<(), SystemError> {
-        let body = json!({ "policy": POLICY_TEXT });
-        let path = format!("sys/policies/acl/{POLICY}");
-        let call = Call::put("policy_write", &path).namespace(namespace).json(&body);
-        self.client.send(call).await.map(drop)
+    fn rate_limit_path(&self, name: &str) -> String {
+        format!("sys/quotas/rate-limit/{}", self.client.quota_name(name))
     }
 }
 
@@ -177,11 +158,10 @@ impl Isolation for OpenBao {
 
     async fn ensure(&self, wanted: &Wanted) -> Result<Facts, SystemError> {
         let namespace = &wanted.names.openbao_namespace;
-        self.ensure_namespace(namespace).await?;
-        self.ensure_kv(namespace).await?;
-        // Before the store's configuration, so that the store has some time to set itself up.
-        self.ensure_policy(namespace).await?;
-        kv::configure(&self.client, Some(namespace), KV_MOUNT).await?;
+        let is_new = self.ensure_namespace(namespace).await?;
+        let place = Place::new(&self.client, wanted);
+        let differences = if is_new { place.all_differences() } else { place.differences().await? };
+        place.mend(&differences).await?;
         Ok(Facts::from([
             ("address", self.client.address().to_owned()),
             ("namespace", self.client.namespace_path(namespace)),
@@ -191,67 +171,84 @@ impl Isolation for OpenBao {
     async fn ensure_none(&self, tenant: &TenantNames) -> Result<(), SystemError> {
         const OPERATION: &str = "namespace_delete";
         let name = &tenant.openbao_namespace;
-        if !self.namespace(name).await?.is_some_and(|found| found.is_ours()) {
-            return Ok(());
-        }
-        // Asked for again even while it is under way: a deletion that a restart of OpenBao cut off
-        // goes on only when it is asked for again.
-        match self.client.send(Call::delete(OPERATION, &format!("sys/namespaces/{name}"))).await {
-            Ok(_) => {}
-            Err(gone) if gone.class == ErrorClass::Gone => {}
-            Err(failed) => return Err(failed),
-        }
         match self.namespace(name).await? {
-            None => Ok(()),
-            Some(_) => Err(error(OPERATION, busy(DELETION_POLL), "the namespace is being deleted")),
+            Some(found) if !found.is_ours() => return Ok(()),
+            // Asked for again even while it is under way: a deletion that a restart of OpenBao cut off
+            // goes on only when it is asked for again.
+            Some(_) => {
+                match self.client.send(Call::delete(OPERATION, &format!("sys/namespaces/{name}"))).await {
+                    Ok(_) => {}
+                    Err(gone) if gone.class == ErrorClass::Gone => {}
+                    Err(failed) => return Err(failed),
+                }
+            }
+            None => {}
         }
+        if self.namespace(name).await?.is_some() {
+            return Err(error(OPERATION, busy(DELETION_POLL), "the namespace is being deleted"));
+        }
+        // It goes with the namespace; asked for nevertheless, since it stands outside of it.
+        let path = self.rate_limit_path(name);
+        self.client.send(Call::delete("rate_limit_delete", &path).root()).await.map(drop)
     }
 
     async fn remains(&self, tenant: &TenantNames) -> Result<Vec<Remnant>, SystemError> {
         let name = &tenant.openbao_namespace;
-        match self.namespace(name).await? {
-            // Store, policies and secrets live inside the namespace and cannot outlast it.
-            Some(found) if found.is_ours() => {
-                Ok(vec![Remnant { class: "namespace", name: self.client.namespace_path(name) }])
+        let path = self.rate_limit_path(name);
+        let (namespace, rate_limit) = tokio::try_join!(
+            self.namespace(name),
+            self.client.found::<IgnoredAny>(Call::get("rate_limit_read", &path).root())
+        )?;
+        // Store, policies, logins and secrets live inside the namespace and cannot outlast it.
+        let namespace = namespace.filter(Namespace::is_ours);
+        let namespace =
+            namespace.map(|_| Remnant { class: "namespace", name: self.client.namespace_path(name) });
+        let rate_limit =
+            rate_limit.map(|_| Remnant { class: "rate_limit", name: self.client.quota_name(name) });
+        Ok(namespace.into_iter().chain(rate_limit).collect())
+    }
+
+    async fn drift(&self, wanted: &Wanted) -> Result<Vec<Drift>, SystemError> {
+        match self.namespace(&wanted.names.openbao_namespace).await? {
+            None => Ok(vec![Drift("the namespace is not there")]),
+            Some(found) if !found.is_ours() => Ok(vec![Drift("the namespace is no longer marked as ours")]),
+            Some(_) => {
+                let differences = Place::new(&self.client, wanted).differences().await?;
+                Ok(differences.iter().map(Difference::drift).collect())
             }
-            _ => Ok(Vec::new()),
         }
     }
 
-    async fn drift(&self, _wanted: &Wanted) -> Result<Vec<Drift>, SystemError> {
-        Ok(Vec::new())
-    }
-
-    async fn attest(&self, _own: &Wanted, _canary: &Wanted) -> Vec<Check> {
-        Vec::new()
+    async fn attest(&self, own: &Wanted, canary: &Wanted) -> Vec<Check> {
+        attest::attest(&self.client, own, canary).await
     }
 
     async fn credentials_issue(
         &self,
-        _tenant: &Wanted,
-        _credential: CredentialId,
-        _ttl: Duration,
+        tenant: &Wanted,
+        credential: CredentialId,
+        ttl: Duration,
     ) -> Result<Issued, SystemError> {
-        Err(error("credentials_issue", ErrorClass::Refused, "not made yet"))
+        credentials::issue(&self.client, tenant, credential, ttl).await
     }
 
     async fn credentials_renew(
         &self,
-        _tenant: &TenantNames,
+        tenant: &TenantNames,
         _credential: CredentialId,
-        _handle: Option<&str>,
-        _ttl: Duration,
+        handle: Option<&str>,
+        ttl: Duration,
     ) -> Result<(), SystemError> {
-        Ok(())
+        credentials::renew(&self.client, tenant, handle, ttl).await
     }
 
     async fn credentials_revoke(
         &self,
-        _tenant: &TenantNames,
+        tenant: &TenantNames,
         _credential: CredentialId,
-        _handle: Option<&str>,
+        handle: Option<&str>,
     ) -> Result<(), SystemError> {
-        Ok(())
+        credentials::revoke(&self.client, tenant, handle).await
     }
 
     async fn check(&self) -> Vec<Finding> {
@@ -261,6 +258,14 @@ impl Isolation for OpenBao {
 
 const fn busy(after: Duration) -> ErrorClass {
     ErrorClass::Busy { retry_after: Some(after) }
+}
+
+const fn too_late(operation: &'static str) -> SystemError {
+    error(operation, ErrorClass::Broken, "no answer in time")
+}
+
+const fn unreadable(operation: &'static str) -> SystemError {
+    error(operation, ErrorClass::Broken, "the answer is not what OpenBao sends")
 }
 
 const fn error(operation: &'static str, class: ErrorClass, reason: &'static str) -> SystemError {
