@@ -135,13 +135,13 @@ async fn what_takes_the_stores_place_is_told_and_left_alone_and_the_rest_is_mend
     removed(&system, &wanted.names).await;
 }
 
-/// Repeats while another is at it, as a saga does.
+/// Repeats while another is at it, as a saga does. A namespace that is half made may fail in any way.
 async fn made(system: &OpenBao, wanted: &Wanted) -> Facts {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         match system.ensure(wanted).await {
             Ok(facts) => return facts,
-            Err(busy) => assert!(matches!(busy.class, ErrorClass::Busy { .. }), "{busy}"),
+            Err(failed) => assert_ne!(failed.class, ErrorClass::Refused, "{failed}"),
         }
         assert!(Instant::now() < deadline, "never made");
         tokio::time::sleep(Duration::from_millis(50)).await;

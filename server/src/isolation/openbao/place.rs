@@ -180,7 +180,8 @@ impl<'a> Place<'a> {
 
     /// The differences of a namespace that is there.
     pub(super) async fn differences(&self) -> Result<Vec<Difference>, SystemError> {
-        Ok(self.compared(self.look().await?))
+        // Nine reads under way at a time are too much for a caller's stack.
+        Ok(self.compared(Box::pin(self.look()).await?))
     }
 
     async fn look(&self) -> Result<Seen, SystemError> {
