@@ -26,13 +26,14 @@ use super::answer::{Answer, absence, broken, gone, is_conflict, parsed, read_bou
 use super::call::{Call, Namespace};
 use super::{ErrorClass, OpenBaoConfig, System, SystemError};
 
-/// How often one call is made at most. Of those that collide one wins each round, and there are never
-/// more than a handful.
-const ROUNDS_MAX: u32 = 10;
-/// How much longer a call waits each time that lost to another.
+/// How often a call is made at most that lost to others, and how much longer it waits each time. Of those
+/// that collide one wins each round, and there are never more than a handful.
+const CONFLICT_ROUNDS_MAX: u32 = 10;
 const CONFLICT_PAUSE: Duration = Duration::from_millis(5);
-/// How long it waits that was over the limit: the limit is by the second.
-const LIMIT_PAUSE: Duration = Duration::from_millis(300);
+/// How often a call is made at most that was over the limit, and how long it waits: the limit is by the
+/// second.
+const LIMIT_ROUNDS_MAX: u32 = 5;
+const LIMIT_PAUSE: Duration = Duration::from_millis(250);
 
 const TOKEN_HEADER: &str = "x-vault-token";
 const NAMESPACE_HEADER: &str = "x-vault-namespace";
@@ -239,13 +240,13 @@ impl Client {
             round += 1;
             let pause = match self.ask_once(&call, body.clone()).await {
                 Ok(Some(answer)) => return Ok(answer),
-                Ok(None) if round < ROUNDS_MAX => CONFLICT_PAUSE * round,
+                Ok(None) if round < CONFLICT_ROUNDS_MAX => CONFLICT_PAUSE * round,
                 Ok(None) => {
                     let failed = broken(call.operation, "others are writing to the same place");
                     return Err(SystemError { class: UNSAID, ..failed });
                 }
                 Err(limited)
-                    if round < ROUNDS_MAX && limited.status == Some(429) && limited.class == UNSAID =>
+                    if round < LIMIT_ROUNDS_MAX && limited.status == Some(429) && limited.class == UNSAID =>
                 {
                     LIMIT_PAUSE
                 }
