@@ -5,7 +5,7 @@ use crate::openbao_world::wanted;
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -23,7 +23,9 @@ use integraci_server::isolation::Isolation as _;
 use integraci_server::isolation::openbao::{Client, OpenBao, OpenBaoConfig};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
+use tracing::subscriber::NoSubscriber;
 use uuid::Uuid;
 
 use super::local_config;
@@ -45,6 +47,10 @@ impl Said {
     }
 
     fn log(&self) -> tracing::subscriber::DefaultGuard {
+        // As long as there is one subscriber, a call site that is met first by a thread without it is
+        // switched off for all threads; with a second one, each is asked.
+        static SECOND: LazyLock<Dispatch> = LazyLock::new(|| Dispatch::new(NoSubscriber::default()));
+        LazyLock::force(&SECOND);
         let said = self.clone();
         let log = tracing_subscriber::fmt()
             .with_max_level(LevelFilter::TRACE)
