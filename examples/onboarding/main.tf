@@ -53,3 +53,21 @@ resource "integraci_connector" "this" {
   # A quota that is raised is raised first: then there is room.
   depends_on = [integraci_quota.this]
 }
+
+# Tried by the platform, in every system: whether one of these tenants reaches another.
+data "integraci_isolation_attestation" "this" {
+  for_each = integraci_tenant.this
+
+  tenant_id = each.value.id
+  max_age   = "24h"
+}
+
+check "tenants_are_isolated" {
+  assert {
+    condition = alltrue([for attestation in data.integraci_isolation_attestation.this : attestation.passed])
+    error_message = join("\n", [
+      for slug, attestation in data.integraci_isolation_attestation.this :
+      "${slug} is not seen to be isolated: ${join(", ", attestation.failed_checks)}" if !attestation.passed
+    ])
+  }
+}

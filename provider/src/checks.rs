@@ -39,6 +39,14 @@ pub(crate) fn label_filter<T: AsRef<str>>(text: &T) -> Check {
     tenants::label_check(key, value)
 }
 
+/// How old something may be.
+pub(crate) fn age<T: AsRef<str>>(text: &T) -> Check {
+    match api::duration_parse(text.as_ref()) {
+        Some(_) => Ok(()),
+        None => Err("expected a duration, such as 24h or 1h30m".to_owned()),
+    }
+}
+
 pub(crate) fn endpoint<T: AsRef<str>>(text: &T) -> Check {
     api::endpoint_parse(text.as_ref()).map(drop).map_err(|error| error.to_string())
 }

@@ -10,6 +10,7 @@ mod connection;
 mod data_sources;
 mod diagnose;
 pub mod docs;
+mod ephemeral;
 mod pointer;
 mod provider;
 mod resources;
@@ -29,4 +30,9 @@ pub fn server() -> tfplugin::Server<IntegraCi> {
         .resource::<resources::Quota>()
         .data_source::<data_sources::Tenant>()
         .data_source::<data_sources::Tenants>()
+        .data_source::<data_sources::Attestation>()
+        .ephemeral_resource::<ephemeral::KubernetesCredentials>()
+        .ephemeral_resource::<ephemeral::NatsCredentials>()
+        .ephemeral_resource::<ephemeral::OpenBaoCredentials>()
+        .ephemeral_resource::<ephemeral::OidcClientCredentials>()
 }

@@ -7,7 +7,9 @@
 //!
 //! Source: `docs/openapi.json`; RFC 9110 for `Retry-After` and which methods may be repeated.
 
+mod attestations;
 mod connectors;
+mod credentials;
 mod error;
 mod operations;
 mod pace;
@@ -25,7 +27,8 @@ use tokio_util::sync::CancellationToken;
 pub use error::{Certificate, Error};
 pub use send::IdempotencyKey;
 pub use settings::{
-    Authorities, Invalid, Settings, authorities_parse, endpoint_parse, is_exposed, timeout_parse, token_check,
+    Authorities, Invalid, Settings, authorities_parse, duration_parse, endpoint_parse, is_exposed,
+    timeout_parse, token_check,
 };
 
 /// The way to one server with one token.

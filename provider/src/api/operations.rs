@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use integraci_api::ProblemCode;
 use integraci_api::operations::{Operation, OperationState};
+use integraci_api::{OperationId, ProblemCode};
 use reqwest::Method;
 use tokio::time::Instant;
 
@@ -48,6 +48,15 @@ impl Api {
                 answer => return answer,
             }
         }
+    }
+
+    /// The operation as it is now.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub(super) async fn operation(&self, id: OperationId, patience: &Patience) -> Result<Operation, Error> {
+        let call = Call::new(Method::GET, format!("operations/{id}"));
+        self.fetch(&call, "operation", patience).await
     }
 
     /// Waits for an accepted operation to succeed.

@@ -103,23 +103,30 @@ pub fn is_exposed(endpoint: &Url) -> bool {
 /// When it is no such duration.
 pub fn timeout_parse(text: &str) -> Result<Duration, Invalid> {
     const EXPECTED: Invalid = Invalid("expected a duration from 1s to 10m, such as \"30s\" or \"1m30s\"");
+    duration_parse(text).filter(|time| REQUEST_TIMEOUT_RANGE.contains(time)).ok_or(EXPECTED)
+}
+
+/// A duration as Go writes them: whole numbers with a unit, one after another.
+#[must_use]
+pub fn duration_parse(text: &str) -> Option<Duration> {
     let mut total = Duration::ZERO;
     let mut rest = text;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or(EXPECTED)?;
-        let count: u32 = rest[..digits].parse().map_err(|_| EXPECTED)?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        let count: u32 = rest[..digits].parse().ok()?;
         rest = &rest[digits..];
         let unit = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
         let one = match &rest[..unit] {
             "ms" => Duration::from_millis(1),
             "s" => Duration::from_secs(1),
             "m" => Duration::from_secs(60),
-            _ => return Err(EXPECTED),
+            "h" => Duration::from_secs(60 * 60),
+            _ => return None,
         };
-        total = one.checked_mul(count).and_then(|part| total.checked_add(part)).ok_or(EXPECTED)?;
+        total = one.checked_mul(count).and_then(|part| total.checked_add(part))?;
         rest = &rest[unit..];
     }
-    if REQUEST_TIMEOUT_RANGE.contains(&total) { Ok(total) } else { Err(EXPECTED) }
+    (!text.is_empty()).then_some(total)
 }
 
 /// Certificates in PEM, at least one.

@@ -8,7 +8,7 @@ use tfplugin::{Cx, DataSource, Diagnostic, Diagnostics, Schema, Text, Value};
 use crate::checks;
 use crate::connection::{Connection, patience};
 use crate::diagnose::{NOWHERE, diagnose};
-use crate::views::{Names, labels, time};
+use crate::views::{Isolation, Names, labels, time};
 
 /// A tenant that exists, by its id or its slug.
 #[derive(Schema)]
@@ -43,6 +43,9 @@ pub(crate) struct Tenant {
     /// What the tenant is called in each system.
     #[attribute(computed)]
     names: Value<Names>,
+    /// The tenant's place in each system, and how it is.
+    #[attribute(computed)]
+    isolation: Value<Isolation>,
     /// When it was asked for (RFC 3339).
     #[attribute(computed)]
     created_at: Value<String>,
@@ -100,6 +103,7 @@ impl From<tenants::Tenant> for Tenant {
             suspended: tenant.suspended.into(),
             status: tenant.status.as_str().to_owned().into(),
             names: Names::from(tenant.names).into(),
+            isolation: Isolation::from(tenant.isolation).into(),
             created_at: time(tenant.created_at),
         }
     }

@@ -11,9 +11,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tfplugin::schema::ObjectSchema;
-use tfplugin::{AttributeSet, DataSource, Provider, Resource};
+use tfplugin::{AttributeSet, DataSource, EphemeralResource, Provider, Resource};
 
-use crate::{IntegraCi, data_sources, resources};
+use crate::{IntegraCi, data_sources, ephemeral, resources};
 
 /// A page, and where it is below `docs/`.
 pub struct Page {
@@ -35,6 +35,11 @@ pub fn pages(examples: &Path) -> io::Result<Vec<Page>> {
         resource::<resources::Quota>(examples)?,
         data_source::<data_sources::Tenant>(examples)?,
         data_source::<data_sources::Tenants>(examples)?,
+        data_source::<data_sources::Attestation>(examples)?,
+        ephemeral_resource::<ephemeral::KubernetesCredentials>(examples)?,
+        ephemeral_resource::<ephemeral::NatsCredentials>(examples)?,
+        ephemeral_resource::<ephemeral::OpenBaoCredentials>(examples)?,
+        ephemeral_resource::<ephemeral::OidcClientCredentials>(examples)?,
     ])
 }
 
@@ -65,6 +70,15 @@ fn data_source<D: DataSource>(examples: &Path) -> io::Result<Page> {
     section(&mut text, "Example Usage", &[("terraform", &example)])?;
     attributes::write(&mut text, &schema);
     Ok(Page { path: page("data-sources", D::NAME), text })
+}
+
+fn ephemeral_resource<E: EphemeralResource>(examples: &Path) -> io::Result<Page> {
+    let schema = E::schema();
+    let mut text = head(E::NAME, "Ephemeral Resource", &schema);
+    let example = examples.join("ephemeral-resources").join(E::NAME).join("ephemeral-resource.tf");
+    section(&mut text, "Example Usage", &[("terraform", &example)])?;
+    attributes::write(&mut text, &schema);
+    Ok(Page { path: page("ephemeral-resources", E::NAME), text })
 }
 
 fn import(text: &mut String, folder: &Path) -> io::Result<()> {

@@ -15,7 +15,7 @@ use crate::checks;
 use crate::connection::{Connection, patience};
 use crate::diagnose::{NOWHERE, diagnose, sentence};
 use crate::pointer::attribute_or_key;
-use crate::views::{Names, labels, tenant_named, time};
+use crate::views::{Isolation, Names, labels, tenant_named, time};
 
 /// A tenant: its own place in each system of the platform, under names that come from its slug.
 ///
@@ -54,6 +54,10 @@ pub(crate) struct Tenant {
     /// What the tenant is called in each system.
     #[attribute(computed, keeps_prior)]
     names: Value<Names>,
+    /// The tenant's place in each system, and how it is. Known from the plan on, but for a tenant that is
+    /// made, suspended or resumed; a refresh brings it up to date.
+    #[attribute(computed, keeps_prior)]
+    isolation: Value<Isolation>,
     /// When it was asked for (RFC 3339).
     #[attribute(computed, keeps_prior)]
     created_at: Value<String>,
@@ -114,6 +118,9 @@ impl Resource for Tenant {
                 .at("slug")
                 .into());
         }
+        if prior.suspended != plan.planned.suspended {
+            plan.planned.isolation = Value::Unknown;
+        }
         Ok(())
     }
 
@@ -142,7 +149,10 @@ impl Resource for Tenant {
         api.operation_wait(accepted, &patience).await.map_err(told)?;
         let tenant = api.tenant_update(id, &planned.to_finish(), None, &patience).await.map_err(told)?;
         cx.private_set(REVISION, tenant.revision.to_string());
-        saved.set(planned.completed(tenant));
+        saved.set(planned.clone().completed(tenant.clone()));
+        if planned.suspended.as_known() == Some(&true) {
+            saved.set(planned.completed(api.tenant_settled(tenant, &patience).await.map_err(told)?));
+        }
         Ok(())
     }
 
@@ -169,12 +179,16 @@ impl Resource for Tenant {
             return Ok(());
         }
         let (api, patience, id, seen) = (cx.api()?.api()?, patience(cx), prior.id()?, revision_seen(cx));
+        let told = |error| diagnose(api, "Cannot change the tenant", error, &attribute_or_key);
         let tenant = api
             .once_free(&patience, || api.tenant_update(id, &change, seen, &patience))
             .await
-            .map_err(|error| diagnose(api, "Cannot change the tenant", error, &attribute_or_key))?;
+            .map_err(told)?;
         cx.private_set(REVISION, tenant.revision.to_string());
-        saved.set(planned.completed(tenant));
+        saved.set(planned.clone().completed(tenant.clone()));
+        if change.suspended.is_some() {
+            saved.set(planned.completed(api.tenant_settled(tenant, &patience).await.map_err(told)?));
+        }
         Ok(())
     }
 
@@ -264,9 +278,15 @@ impl Tenant {
         labels.filter_map(|(key, value)| Some((key.clone(), value.as_known()?.clone()))).collect()
     }
 
-    /// What was planned, and the rest from the server.
+    /// What was planned, and the rest from the server. A place that was planned to stay as it was known is
+    /// told as that: that it differs by now is the next refresh's to tell.
     fn completed(self, tenant: tenants::Tenant) -> Self {
+        let isolation = match self.isolation {
+            Value::Unknown => Isolation::from(tenant.isolation).into(),
+            planned => planned,
+        };
         Self {
+            isolation,
             id: Text(tenant.id).into(),
             names: Names::from(tenant.names).into(),
             created_at: time(tenant.created_at),
@@ -277,6 +297,7 @@ impl Tenant {
     /// The tenant as the server has it. No labels and an empty map of labels are the same there.
     fn observed(self, tenant: tenants::Tenant) -> Self {
         let kept_null = tenant.labels.is_empty() && self.labels.is_null();
+        let seen = Self { isolation: Value::Unknown, ..self };
         Self {
             slug: tenant.slug.to_string().into(),
             name: tenant.name.clone().into(),
@@ -285,7 +306,7 @@ impl Tenant {
             labels: if kept_null { Value::Null } else { labels(tenant.labels.clone()).into() },
             delete_protection: tenant.delete_protection.into(),
             suspended: tenant.suspended.into(),
-            ..self.completed(tenant)
+            ..seen.completed(tenant)
         }
     }
 

@@ -9,6 +9,7 @@ mod client;
 mod docs;
 mod fake;
 mod flows;
+mod isolation;
 mod terraform;
 mod tls;
 mod world;

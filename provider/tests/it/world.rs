@@ -6,12 +6,16 @@ use std::sync::{Arc, Mutex};
 
 use axum::http::Method;
 use axum::response::Response;
+use integraci_api::attestations::{Attestation, Check, CheckKind, Envelope, Statement};
 use integraci_api::connectors::{Connector, ConnectorStatus};
-use integraci_api::isolation::TenantIsolation;
+use integraci_api::credentials::Credential;
+use integraci_api::isolation::{PlaceState, System, TenantIsolation};
 use integraci_api::operations::{Operation, OperationKind, OperationState};
 use integraci_api::quotas::Quota;
 use integraci_api::tenants::{Tenant, TenantNames, TenantStatus};
-use integraci_api::{ConnectorId, OperationId, Page, Problem, ProblemCode, TenantId};
+use integraci_api::{
+    AttestationId, ConnectorId, CredentialId, OperationId, Page, Problem, ProblemCode, TenantId,
+};
 use serde_json::Value as Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -26,6 +30,12 @@ pub(crate) struct State {
     /// The secrets in force, by connector.
     pub(crate) secrets: BTreeMap<String, Json>,
     pub(crate) limits: BTreeMap<String, BTreeMap<String, i64>>,
+    /// The newest first.
+    pub(crate) attestations: Vec<Attestation>,
+    /// Whether the next attestation finds that one tenant reaches another.
+    pub(crate) is_open: bool,
+    /// The credentials that are lent.
+    pub(crate) lent: BTreeMap<String, Credential>,
     /// The state in which new operations stay.
     pub(crate) operations: Option<OperationState>,
     next: u128,
@@ -81,6 +91,9 @@ impl State {
         match (seen.method.as_str(), path.as_slice()) {
             ("POST", ["tenants"]) => self.tenant_create(&seen.json()),
             ("GET", ["tenants"]) => self.tenant_list(&seen.query),
+            ("GET", ["operations", id]) if self.settle(id) => {
+                json(200, &operation(OperationState::Succeeded, "ten", Uuid::nil(), Uuid::nil()))
+            }
             ("GET", ["operations", _]) => {
                 json(200, &operation(OperationState::Running, "ten", Uuid::nil(), Uuid::nil()))
             }
@@ -90,6 +103,20 @@ impl State {
             ("GET", ["tenants", tenant]) => json(200, &self.tenants[*tenant]),
             ("PATCH", ["tenants", tenant]) => self.tenant_update(tenant, seen),
             ("DELETE", ["tenants", tenant]) => self.tenant_delete(tenant),
+            ("GET", ["tenants", _, "attestations"]) => {
+                let items = self.attestations.iter().take(1).cloned().collect();
+                json(200, &Page { items, next_cursor: None })
+            }
+            ("POST", ["tenants", tenant, "attestations"]) => self.attest(tenant),
+            ("POST", ["tenants", tenant, "credentials", system]) => self.lend(tenant, system),
+            (_, ["tenants", _, "credentials", _, id, ..]) if !self.lent.contains_key(*id) => {
+                problem_of(ProblemCode::NotFound)
+            }
+            ("POST", ["tenants", _, "credentials", _, id, "renewals"]) => json(200, &self.lent[*id]),
+            ("DELETE", ["tenants", _, "credentials", _, id]) => {
+                self.lent.remove(*id);
+                respond(204, "", "")
+            }
             ("POST", ["tenants", tenant, "connectors"]) => self.connector_create(tenant, &seen.json()),
             (method, ["tenants", tenant, "quota"]) => self.quota(method, tenant, seen),
             (_, ["tenants", _, "connectors", connector, ..]) if !self.connectors.contains_key(*connector) => {
@@ -162,9 +189,80 @@ impl State {
         for (name, value) in seen.json().as_object().unwrap() {
             whole[name] = value.clone();
         }
+        let was_suspended = tenant.suspended;
         *tenant = serde_json::from_value(whole).unwrap();
         tenant.revision += 1;
+        if tenant.suspended != was_suspended {
+            tenant.isolation.openbao.place.state = PlaceState::Pending;
+            tenant.operation_id = Some(OperationId::from_uuid(Uuid::from_u128(1 << 64)));
+        }
         json(200, tenant)
+    }
+
+    /// Ends the operation on a tenant's places, if this is one.
+    fn settle(&mut self, id: &str) -> bool {
+        let of = |tenant: &&mut Tenant| tenant.operation_id.is_some_and(|own| own.to_string() == id);
+        let Some(tenant) = self.tenants.values_mut().find(of) else { return false };
+        tenant.operation_id = None;
+        tenant.isolation.openbao.place.state =
+            if tenant.suspended { PlaceState::Suspended } else { PlaceState::Ready };
+        true
+    }
+
+    fn attest(&mut self, tenant: &str) -> Response {
+        let id = AttestationId::from_uuid(self.id());
+        let (tenant, now, passed) = (&self.tenants[tenant], OffsetDateTime::now_utc(), !self.is_open);
+        let check = Check {
+            system: System::Nats,
+            check: "subscribe_to_another_tenant".into(),
+            kind: CheckKind::Attempt,
+            attempted: "subscribe".into(),
+            expected: "a refusal".into(),
+            observed: "as the test wants it".into(),
+            passed,
+            at: now,
+        };
+        let statement = Statement {
+            id,
+            tenant_id: tenant.id,
+            slug: tenant.slug.clone(),
+            issued_at: now,
+            off: vec![System::Kubernetes],
+            checks: vec![check],
+            passed,
+        };
+        let envelope =
+            Envelope { payload_type: "test".into(), payload: String::new(), signatures: Vec::new() };
+        let made = Attestation { statement, envelope };
+        self.attestations.insert(0, made.clone());
+        json(201, &made)
+    }
+
+    fn lend(&mut self, tenant: &str, system: &str) -> Response {
+        let named = |names: &[&str]| {
+            names.iter().map(|name| ((*name).to_owned(), format!("of-{name}-0123456789"))).collect()
+        };
+        let (fields, secrets): (_, BTreeMap<String, String>) = match system {
+            "kubernetes" => (named(&["host", "namespace", "ca_certificate"]), named(&["token"])),
+            "nats" => {
+                (named(&["url", "account", "subject_prefix", "user"]), named(&["credentials", "jwt", "seed"]))
+            }
+            "openbao" => {
+                (named(&["address", "namespace", "role_id"]), named(&["token", "wrapped_secret_id"]))
+            }
+            _ => (named(&["issuer_url", "token_url", "client_id"]), named(&["client_secret"])),
+        };
+        let now = OffsetDateTime::now_utc();
+        let credential = Credential {
+            id: CredentialId::from_uuid(self.id()),
+            tenant_id: tenant.parse().unwrap(),
+            system: System::from_word(system).unwrap(),
+            fields,
+            expires_at: now + time::Duration::minutes(10),
+            renewable_until: now + time::Duration::hours(1),
+        };
+        self.lent.insert(credential.id.to_string(), credential.clone());
+        json(201, &serde_json::json!({"credential": credential, "secrets": secrets}))
     }
 
     fn tenant_delete(&mut self, id: &str) -> Response {

@@ -71,7 +71,7 @@ impl Credentials {
     pub async fn issue(
         &self,
         by: &TenantAuthority,
-        once: &Once,
+        once: Once,
         system: System,
         asked: &CredentialCreate,
     ) -> Result<CredentialIssued, Error> {
@@ -97,14 +97,13 @@ impl Credentials {
             renewable_until: now + Duration::seconds(RENEWABLE_S.into()),
         };
         write(&mut tx, &credential, &cell, now).await?;
-        once.record(&mut tx, Some(tenant.id), &credential.id).await?;
         tx.commit().await?;
         let (this, asked) = (self.clone(), Asked { credential, wanted, home });
-        let made = tokio::spawn(async move { this.make(asked).await });
+        let made = tokio::spawn(async move { this.make(asked, &once).await });
         made.await.map_err(|_| Error::Internal("the making of credentials broke off"))?
     }
 
-    async fn make(&self, asked: Asked) -> Result<CredentialIssued, Error> {
+    async fn make(&self, asked: Asked, once: &Once) -> Result<CredentialIssued, Error> {
         const OPERATION: &str = "credentials_issue";
         let Asked { mut credential, wanted, home } = asked;
         let longest = StdDuration::from_secs(RENEWABLE_S.into());
@@ -119,7 +118,7 @@ impl Credentials {
         };
         let Issued { handle, fields, secrets } = issued;
         credential.fields = owned(fields);
-        match self.activate(&credential, handle.as_deref()).await {
+        match self.activate(&credential, handle.as_deref(), once).await {
             Ok(true) => Ok(CredentialIssued { credential, secrets: owned(secrets) }),
             Ok(false) => {
                 self.give_back(&credential, &wanted.names, home.as_ref(), handle.as_deref()).await;
@@ -127,14 +126,15 @@ impl Credentials {
             }
             Err(error) => {
                 self.give_back(&credential, &wanted.names, home.as_ref(), handle.as_deref()).await;
-                Err(error.into())
+                Err(error)
             }
         }
     }
 
-    /// Writes down that the credential is made. It is not in force if the tenant was suspended or removed
+    /// Writes down that the credential is made, and that this was the answer to its request: one that failed
+    /// may be sent again. It is not in force if the tenant was suspended or removed
     /// meanwhile, or the credential taken for lost.
-    async fn activate(&self, made: &Credential, handle: Option<&str>) -> Result<bool, StoreError> {
+    async fn activate(&self, made: &Credential, handle: Option<&str>, once: &Once) -> Result<bool, Error> {
         let mut tx = self.store.tenant_tx(made.tenant_id).await?;
         let active: Option<bool> = sqlx::query_scalar(
             "UPDATE credential c SET handle = $3, fields = $4,
@@ -149,6 +149,9 @@ impl Credentials {
         .fetch_optional(tx.conn())
         .await
         .map_err(StoreError::on("keep a credential"))?;
+        if active == Some(true) {
+            once.record(&mut tx, Some(made.tenant_id), &made.id).await?;
+        }
         tx.commit().await?;
         Ok(active == Some(true))
     }

@@ -34,7 +34,7 @@ pub(super) async fn issue(
     let authority = caller.tenant(tenant, Scope::CredentialsWrite)?;
     let what = "POST /v1/tenants/{}/credentials/{}";
     let once = Once::new(authority.token(), key, what, &(tenant, lender, &asked));
-    let issued = app.credentials.issue(&authority, &once, lender.into(), &asked).await?;
+    let issued = app.credentials.issue(&authority, once, lender.into(), &asked).await?;
     Ok(shown_once(&issued))
 }
 

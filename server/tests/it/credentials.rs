@@ -166,7 +166,7 @@ impl World {
     async fn issue_once(&self, system: System, key: Option<&str>) -> Result<CredentialIssued, Error> {
         let asked = CredentialCreate { ttl_s: Some(60) };
         let once = Once::new(TokenId::from_uuid(Uuid::nil()), key.map(str::to_owned), "POST", &asked);
-        self.credentials.issue(&self.by, &once, system, &asked).await
+        self.credentials.issue(&self.by, once, system, &asked).await
     }
 
     fn alive(&self) -> usize {
@@ -301,6 +301,11 @@ async fn a_request_sent_twice_lends_once() {
         other => panic!("expected a refusal: {other:?}"),
     }
     assert_eq!(world.alive(), 1);
+    // One that failed may be sent again.
+    world.lender(|lent| lent.answers_are_lost = true);
+    assert_eq!(code(world.issue_once(System::Nats, Some("other")).await), ProblemCode::Unavailable);
+    world.lender(|lent| lent.answers_are_lost = false);
+    world.issue_once(System::Nats, Some("other")).await.unwrap();
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What the tenant resource and the tenant data sources have in common.
 
+mod isolation;
+
 use std::collections::BTreeMap;
 
 use integraci_api::tenants::TenantNames;
@@ -10,6 +12,8 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::api::{Api, Patience};
 use crate::diagnose::{NOWHERE, diagnose};
+
+pub(crate) use isolation::Isolation;
 
 /// What the tenant is called in each system.
 #[derive(Schema, Clone, Debug, PartialEq, Eq)]
