@@ -8,7 +8,7 @@ PLATFORM := target/debug/local-platform
 
 SEEDS ?= 1000000
 
-.PHONY: help demo demo-down test simulate canary attack lint docs bench build systems
+.PHONY: help demo demo-down test faults simulate canary attack lint docs bench build systems
 
 help: ## Says what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,6 +27,9 @@ systems: build
 
 test: systems ## Runs every test, against the real systems
 	$(PLATFORM) with postgres openbao nats keycloak kubernetes -- cargo test --workspace $(FEATURES)
+
+faults: systems ## Every fault at every step of every saga; CASE=tenant_create runs those that begin so
+	@$(PLATFORM) with postgres openbao -- cargo test -q -p acceptance-tests --test faults -- $(CASE)
 
 simulate: ## Runs SEEDS histories of the saga runner under every fault, a million if not said
 	@set -o pipefail; SAGA_SEEDS=$(SEEDS) cargo test -q -p integraci-server $(FEATURES) --lib -- --nocapture --exact \

@@ -14,6 +14,7 @@ pub mod binaries;
 pub mod cli;
 pub mod fakes;
 pub mod far;
+pub mod faults;
 pub mod gate;
 pub mod leaks;
 pub mod openbao;
@@ -26,6 +27,7 @@ pub mod world;
 
 pub use api::{Answer, Api, new_slug};
 pub use cli::{Cli, Diagnostic, Ran};
+pub use faults::Faults;
 pub use gate::{Gate, Mode};
 pub use openbao::OpenBao;
 pub use workdir::Workdir;

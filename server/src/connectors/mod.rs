@@ -35,7 +35,7 @@ use crate::idempotency::{Answer, Once};
 use crate::isolation::{ErrorClass, System, SystemError};
 use crate::page::Slice;
 use crate::saga::log::{self, NewOperation};
-use crate::saga::{Fence, Point, crash_point};
+use crate::saga::{Fault, Fence, Point, crash_point, fault_point};
 use crate::source::Source;
 use crate::store::{Store, StoreError, TenantTx};
 use crate::tenants;
@@ -308,18 +308,20 @@ impl Connectors {
         // The operation is ours for HELD_FOR: a write that is still under way then is given up, so
         // that it does not land after the saga has looked and decided.
         let write = self.secrets.put(tenant, id, cas, secrets);
+        let failed = |class, reason| {
+            let (system, operation) = (System::OpenBao, "secret_write");
+            Err(SecretError::System(SystemError { system, operation, class, reason, status: None }))
+        };
         crash_point(saga, CREATE_STEPS[0], false, Point::Before);
+        let fault = fault_point(saga, CREATE_STEPS[0], false).await;
+        if fault == Some(Fault::Refused) {
+            return failed(ErrorClass::Refused, "a test has this refused");
+        }
         let written = tokio::time::timeout(HELD_FOR / 2, write).await;
         crash_point(saga, CREATE_STEPS[0], false, Point::After);
         match written {
-            Ok(done) => done.map(drop),
-            Err(_) => Err(SecretError::System(SystemError {
-                system: System::OpenBao,
-                operation: "secret_write",
-                class: ErrorClass::Broken,
-                reason: "it did not answer in time",
-                status: None,
-            })),
+            Ok(done) if fault.is_none() => done.map(drop),
+            _ => failed(ErrorClass::Broken, "it did not answer in time"),
         }
     }
 

@@ -9,9 +9,9 @@
 //! `lease` and `log` its SQL. Knows nothing of HTTP or of what any step does.
 //! Why it is our own and why an undo may not fail silently: docs/decisions/0003-sagas.md.
 
-mod crash;
 mod definition;
 mod error;
+mod faults;
 mod lease;
 pub mod log;
 mod machine;
@@ -21,8 +21,8 @@ mod simulation;
 mod systems;
 mod words;
 
-pub(crate) use crash::{Point, crash_point};
 pub use definition::{Definition, DefinitionError, Definitions, Direction, Probe, Step, StepCx};
 pub use error::{Class, StepError};
+pub(crate) use faults::{Fault, Point, crash_point, fault_point};
 pub use log::Fence;
 pub use runner::{Runner, RunnerConfig};

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use futures_util::{FutureExt, TryFutureExt};
+use integraci_api::ProblemCode;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -20,9 +21,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::crash::{Point, crash_point};
 use super::definition::{Definition, Definitions, StepCx};
 use super::error::StepError;
+use super::faults::{Fault, Point, crash_point, fault_point};
 use super::lease::{self, Claimed};
 use super::log;
 use super::machine::Saga;
@@ -299,11 +300,16 @@ impl<'a> Holder<'a> {
         let undo = verb == Verb::Undo;
         let point = |point| (verb != Verb::Probe).then_some((n, undo, point));
         self.crash_point(point(Point::Before));
+        let fault = match verb {
+            Verb::Probe => None,
+            Verb::Apply | Verb::Undo => fault_point(self.claimed.kind, self.name(n), undo).await,
+        };
         let called = async {
-            match verb {
-                Verb::Probe => step.probe(&cx).await.map(Answer::Found),
-                Verb::Apply => step.apply(&cx).await.map(|()| Answer::Done),
-                Verb::Undo => step.undo(&cx).await.map(|()| Answer::Done),
+            match (verb, fault) {
+                (_, Some(Fault::Refused)) => Err(refused()),
+                (Verb::Probe, _) => step.probe(&cx).await.map(Answer::Found),
+                (Verb::Apply, _) => step.apply(&cx).await.map(|()| Answer::Done),
+                (Verb::Undo, _) => step.undo(&cx).await.map(|()| Answer::Done),
             }
         };
         let span = tracing::info_span!("step", name = step.name(), verb = ?verb);
@@ -314,7 +320,9 @@ impl<'a> Holder<'a> {
         let answered = tokio::time::timeout(step.deadline(), caught).await;
         self.crash_point(point(Point::After));
         let late = || Err(StepError::gone("The step was not answered within its deadline."));
-        let answer = answered.unwrap_or_else(|_elapsed| late()).unwrap_or_else(Answer::Failed);
+        let answered =
+            if fault == Some(Fault::Lost) { late() } else { answered.unwrap_or_else(|_elapsed| late()) };
+        let answer = answered.unwrap_or_else(Answer::Failed);
         Event::Answered { n, call, answer }
     }
 
@@ -361,6 +369,11 @@ impl<'a> Holder<'a> {
             crash_point(self.claimed.kind, self.name(n), undo, point);
         }
     }
+}
+
+/// What a test has a call answered with.
+fn refused() -> StepError {
+    StepError::refused(ProblemCode::Unavailable, "A test has this step refused.")
 }
 
 fn count_failure(step: &str, error: &StepError) {
