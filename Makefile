@@ -29,7 +29,7 @@ test: systems ## Runs every test, against the real systems
 	$(PLATFORM) with postgres openbao nats keycloak kubernetes -- cargo test --workspace $(FEATURES)
 
 faults: systems ## Every fault at every step of every saga; CASE=tenant_create runs those that begin so
-	@$(PLATFORM) with postgres openbao -- cargo test -q -p acceptance-tests --test faults -- $(CASE)
+	@$(PLATFORM) with postgres openbao nats keycloak kubernetes -- cargo test -q -p acceptance-tests --test faults -- $(CASE)
 
 simulate: ## Runs SEEDS histories of the saga runner under every fault, a million if not said
 	@set -o pipefail; SAGA_SEEDS=$(SEEDS) cargo test -q -p integraci-server $(FEATURES) --lib -- --nocapture --exact \

@@ -1,7 +1,11 @@
 //! What of a tenant is in the five systems, by asking each as its administrator, past the product.
 
-use anyhow::{Context as _, Result, bail};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
 use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use local_platform::Endpoints;
 use reqwest::{Certificate, Client};
 use secrecy::ExposeSecret as _;
@@ -9,6 +13,10 @@ use serde_json::Value;
 
 use crate::runtime::block_on;
 use crate::world::World;
+
+/// A file that a server writes is whole within this.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(5);
+const POLL: Duration = Duration::from_millis(10);
 
 /// Everything that is named after a slug, a line each, `system: what`; Postgres, whose rows the caller
 /// counts by id, by the tenant's row alone.
@@ -89,6 +97,21 @@ fn namespace_exists(platform: &Endpoints, name: &str) -> Result<bool> {
     })
 }
 
+/// The claims in a file; nothing if it is removed while it is looked at.
+fn claims_in(path: &Path) -> Result<Option<Value>> {
+    let began = Instant::now();
+    loop {
+        let Ok(text) = std::fs::read_to_string(path) else { return Ok(None) };
+        let claims = text.split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims.trim()).ok());
+        if let Some(claims) = claims.and_then(|claims| serde_json::from_slice(&claims).ok()) {
+            return Ok(Some(claims));
+        }
+        // The server is writing it.
+        ensure!(began.elapsed() < WRITTEN_WITHIN, "{} holds no claims", path.display());
+        std::thread::sleep(POLL);
+    }
+}
+
 /// The account's claims, which the server keeps in a file each, and the streams of accounts found so.
 fn nats(platform: &Endpoints, name: &str) -> Result<Vec<String>> {
     let nats = platform.nats()?;
@@ -98,11 +121,7 @@ fn nats(platform: &Endpoints, name: &str) -> Result<Vec<String>> {
         if path.extension().is_none_or(|extension| extension != "jwt") {
             continue;
         }
-        // It may be removed while it is looked at.
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
-        let claims = text.split('.').nth(1).context("claims have three parts")?;
-        let claims = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(claims.trim())?;
-        let claims: Value = serde_json::from_slice(&claims)?;
+        let Some(claims) = claims_in(&path)? else { continue };
         if claims["name"] == name {
             found.push("nats: account".to_owned());
             let account = claims["sub"].as_str().context("an account has a key")?;

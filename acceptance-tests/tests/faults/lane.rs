@@ -49,7 +49,7 @@ pub(crate) struct Lane<'a> {
 
 impl<'a> Lane<'a> {
     pub(crate) fn new(tally: &'a Tally) -> Result<Self> {
-        let world = World::new("faults")?;
+        let world = World::whole("faults")?;
         let faults = Faults::new()?;
         let server = serve(&world, &faults)?;
         let api = server.api()?;

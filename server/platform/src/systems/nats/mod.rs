@@ -25,9 +25,11 @@ use crate::process::{Launch, Service};
 use crate::{Endpoints, Error, System};
 
 const READY_DEADLINE: Duration = Duration::from_secs(60);
-/// What all streams together may take, so that a test gone wild fills neither memory nor disk.
+/// What streams in memory may take together, so that a test gone wild does not fill it.
 const JETSTREAM_MEMORY_BYTES: u64 = 256 << 20;
-const JETSTREAM_DISK_BYTES: u64 = 4 << 30;
+/// What accounts may be promised together of the disk. JetStream counts what each may use, not what it
+/// does, and is off for an account that goes beyond it: enough for some thousand tenants.
+const JETSTREAM_DISK_BYTES: u64 = 1 << 40;
 
 pub(super) async fn start(start: &Start) -> Result<(Service, Endpoints), Error> {
     let [port] = start.dir.ports()?;
