@@ -3,6 +3,7 @@
 //! It knows nothing of what it relays, so it stands before any system, with TLS or without.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -20,7 +21,17 @@ pub enum Mode {
     Shut,
     /// Lets requests through and no answers back: what is asked happens, and nobody hears of it.
     Deaf,
+    /// Lets requests through, and holds answers back until it is something else.
+    Slow,
+    /// Throws out who is there, lets nobody through, and answers whoever comes with what means nothing.
+    Garbled,
 }
+
+/// No system says this. It is a whole answer in HTTP, so that what is in it is looked at.
+const GARBAGE: &[u8] =
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n<garbage>";
+/// Whoever speaks first has spoken by then; of others, nothing more is heard before they are answered.
+const SPEAKS_WITHIN: Duration = Duration::from_millis(200);
 
 /// A gate before one address.
 #[derive(Clone)]
@@ -59,14 +70,22 @@ impl Gate {
     }
 }
 
-async fn relay(client: TcpStream, target: String, mut mode: watch::Receiver<Mode>) {
-    if *mode.borrow() == Mode::Shut {
-        return;
+async fn relay(mut client: TcpStream, target: String, mut mode: watch::Receiver<Mode>) {
+    let now = *mode.borrow();
+    match now {
+        Mode::Shut => return,
+        Mode::Garbled => {
+            let mut said = vec![0; 16 * 1024];
+            let _ = tokio::time::timeout(SPEAKS_WITHIN, client.read(&mut said)).await;
+            let _ = client.write_all(GARBAGE).await;
+            return;
+        }
+        Mode::Open | Mode::Deaf | Mode::Slow => {}
     }
     let Ok(system) = TcpStream::connect(&target).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_system, mut to_system) = system.into_split();
-    let shut = mode.clone();
+    let mut now = mode.clone();
     let there = async move {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
@@ -78,7 +97,8 @@ async fn relay(client: TcpStream, target: String, mut mode: watch::Receiver<Mode
     let back = async move {
         let mut buffer = vec![0; 16 * 1024];
         while let Ok(count @ 1..) = from_system.read(&mut buffer).await {
-            if *shut.borrow() != Mode::Deaf && to_client.write_all(&buffer[..count]).await.is_err() {
+            let Ok(now) = now.wait_for(|mode| *mode != Mode::Slow).await.map(|now| *now) else { break };
+            if now != Mode::Deaf && to_client.write_all(&buffer[..count]).await.is_err() {
                 break;
             }
         }
@@ -86,6 +106,6 @@ async fn relay(client: TcpStream, target: String, mut mode: watch::Receiver<Mode
     tokio::select! {
         () = there => {}
         () = back => {}
-        _ = mode.wait_for(|mode| *mode == Mode::Shut) => {}
+        _ = mode.wait_for(|mode| matches!(mode, Mode::Shut | Mode::Garbled)) => {}
     }
 }

@@ -1,6 +1,7 @@
 //! OpenBao as its operator sees it: to look, with the root token, at what the control plane left there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use reqwest::{Client, Method, StatusCode};
@@ -8,6 +9,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use crate::runtime::block_on;
+
+/// A namespace that is being removed is gone within this.
+const GONE_WITHIN: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
 
 /// OpenBao, below one namespace.
 #[derive(Clone)]
@@ -43,6 +48,22 @@ impl OpenBao {
         let (status, body) = self.call("POST", &format!("sys/namespaces/{name}"), &json!({}))?;
         ensure!(status.is_success(), "making the namespace {name}: {status} {body}");
         Ok(())
+    }
+
+    /// Removes a namespace, and waits until it is gone.
+    ///
+    /// # Errors
+    /// When OpenBao refuses, or takes too long.
+    pub fn namespace_delete(&self, name: &str) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let (status, body) = self.call("DELETE", &format!("sys/namespaces/{name}"), &Value::Null)?;
+            if !self.namespaces()?.contains(&format!("{name}/")) {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < GONE_WITHIN, "removing the namespace {name}: {status} {body}");
+            std::thread::sleep(POLL);
+        }
     }
 
     /// The namespaces right below.

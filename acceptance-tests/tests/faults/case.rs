@@ -4,17 +4,21 @@ use std::thread;
 use std::time::Duration;
 
 use acceptance_tests::api::new_key;
-use acceptance_tests::{Mode, faults::Armed};
+use acceptance_tests::faults::Armed;
+use acceptance_tests::{Gate, Mode};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::deed::{Deed, Scene};
-use crate::lane::Lane;
+use crate::lane::{Lane, TIMEOUT};
 
 /// Longer than it takes any operation to come to any of its steps.
 const COMES_WITHIN: Duration = Duration::from_secs(60);
 /// How long a system is down: a few tries of a step, and fewer than a step is given.
 const OUTAGE: Duration = Duration::from_millis(1200);
+
+/// How late an answer comes that is too late.
+const TOO_LATE: Duration = TIMEOUT.saturating_add(Duration::from_secs(1));
 
 /// What goes wrong at a step. The words are the server's: `saga/faults.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +37,14 @@ enum Fault {
     Refused,
     /// The step's system is down when the call is made, and comes back.
     Down,
+    /// It answers too late.
+    Slow,
+    /// The way to it is cut when the call has gone out.
+    Cut,
+    /// It answers with what means nothing.
+    Garbled,
+    /// The database is down while the call is made, and comes back.
+    DatabaseDown,
 }
 
 const FAULTS: [Fault; 7] = [
@@ -44,6 +56,9 @@ const FAULTS: [Fault; 7] = [
     Fault::Refused,
     Fault::Down,
 ];
+
+/// What else may be wrong with a system: tried at one step of each.
+const FAULTS_OF_SYSTEMS: [Fault; 4] = [Fault::Slow, Fault::Cut, Fault::Garbled, Fault::DatabaseDown];
 
 /// The intent to store a secret is written with the operation itself, by the request that brings it.
 const WITH_THE_REQUEST: &str = "secret_stored/before_intent";
@@ -57,8 +72,38 @@ impl Fault {
             Self::KilledAfterDone => "after_done",
             Self::Lost => "lost",
             Self::Refused => "refused",
-            Self::Down => "held",
+            Self::Down | Self::Slow | Self::Cut | Self::Garbled | Self::DatabaseDown => "held",
         }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Slow => "slow",
+            Self::Cut => "cut",
+            Self::Garbled => "garbled",
+            Self::DatabaseDown => "database_down",
+            _ => self.word(),
+        }
+    }
+}
+
+impl Fault {
+    /// Does to a gate what is done to a system for a time, with the call that waits let go once it is done.
+    fn pass(self, gate: &Gate, call: Armed) -> Result<()> {
+        let (mode, lasts) = match self {
+            Self::Slow => (Mode::Slow, TOO_LATE),
+            Self::Cut => (Mode::Deaf, OUTAGE),
+            Self::Garbled => (Mode::Garbled, OUTAGE),
+            _ => (Mode::Shut, OUTAGE),
+        };
+        gate.set(mode);
+        call.let_go()?;
+        thread::sleep(lasts);
+        if self == Self::Cut {
+            gate.set(Mode::Shut);
+        }
+        Ok(())
     }
 }
 
@@ -75,7 +120,7 @@ pub(crate) struct Case {
 impl Case {
     pub(crate) fn name(&self) -> String {
         let undo = if self.turns_at.is_some() { "undo_" } else { "" };
-        format!("{}/{}/{undo}{}", self.deed.name(), self.step, self.fault.word())
+        format!("{}/{}/{undo}{}", self.deed.name(), self.step, self.fault.name())
     }
 
     fn arm(&self, lane: &Lane<'_>) -> Result<(Vec<Armed>, Armed)> {
@@ -114,11 +159,10 @@ impl Case {
             Fault::KilledBeforeIntent | Fault::KilledBefore | Fault::KilledAfter | Fault::KilledAfterDone => {
                 lane.replace_dead()?
             }
-            Fault::Down => {
-                let gate = lane.gate(system_of(&self.step))?;
-                gate.set(Mode::Shut);
-                let gone_on = fault.let_go();
-                thread::sleep(OUTAGE);
+            Fault::Down | Fault::Slow | Fault::Cut | Fault::Garbled | Fault::DatabaseDown => {
+                let is_database = self.fault == Fault::DatabaseDown;
+                let gate = lane.gate(if is_database { "postgres" } else { system_of(&self.step) })?;
+                let gone_on = self.fault.pass(gate, fault);
                 gate.set(Mode::Open);
                 gone_on?;
             }
@@ -151,6 +195,14 @@ pub(crate) fn survey(lane: &mut Lane<'_>, deed: Deed) -> Result<Vec<Case>> {
         steps.iter().flat_map(|step| FAULTS.map(|fault| case(step, fault))).collect::<Vec<_>>()
     };
     let mut cases = all(&steps, None);
+    if deed == Deed::TenantCreate {
+        let is_first = |n: &usize| (0..*n).all(|m| system_of(&steps[m]) != system_of(&steps[*n]));
+        let firsts = (0..steps.len()).filter(is_first).map(|n| steps[n].clone());
+        let case = |step: String| {
+            FAULTS_OF_SYSTEMS.map(|fault| Case { deed, step: step.clone(), fault, turns_at: None })
+        };
+        cases.extend(firsts.flat_map(case));
+    }
     // What only goes forward is not turned back by a refusal, wherever it comes; the rest is turned back
     // by one of the first step, and leaves most to be undone when it is the last that can.
     if done(lane, deed, steps.first())?["state"] == "failed" {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use acceptance_tests::far::{self, Webhook, webhook};
 use acceptance_tests::faults::{Armed, Faults};
 use acceptance_tests::runtime::block_on;
-use acceptance_tests::{Api, Gate, Server, World, new_slug};
+use acceptance_tests::{Api, Gate, OpenBao, Server, World, new_slug};
 use anyhow::{Context as _, Result, bail, ensure};
+use local_platform::Endpoints;
 use serde_json::{Value, json};
 use sqlx::AssertSqlSafe;
 
@@ -17,6 +18,8 @@ use crate::tally::Tally;
 /// enough for a machine that is busy.
 const TAKEN_UP_SOON: [(&str, &str); 2] =
     [("INTEGRACI_SERVER__OPERATIONS__LEASE_S", "2"), ("INTEGRACI_SERVER__OPERATIONS__LATE_S", "1")];
+/// How long a server waits for a system: a test that makes one slow has to be slower.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(5);
 /// A server that comes to its crash point is dead within this.
 const DEATH_DEADLINE: Duration = Duration::from_secs(10);
 /// Longer than any operation takes that is not stuck, on a busy machine.
@@ -118,6 +121,37 @@ impl<'a> Lane<'a> {
         Ok(())
     }
 
+    /// Another replica, which comes to the same faults.
+    pub(crate) fn another_server(&self) -> Result<Server> {
+        serve(&self.world, &self.faults)
+    }
+
+    /// Waits until one of the two servers has died, and goes on with the other.
+    pub(crate) fn go_on_with_survivor(&mut self, mut other: Server) -> Result<()> {
+        let began = Instant::now();
+        while !other.process().has_ended()? {
+            if self.server.process().has_ended()? {
+                self.server = other;
+                return Ok(());
+            }
+            ensure!(began.elapsed() < DEATH_DEADLINE, "both servers live");
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn platform(&self) -> &Endpoints {
+        self.world.platform()
+    }
+
+    pub(crate) const fn openbao(&self) -> &OpenBao {
+        self.world.openbao()
+    }
+
+    pub(crate) fn remains(&self, slug: &str) -> Result<Vec<String>> {
+        self.world.remains(slug)
+    }
+
     /// Starts again after a case that failed, with nothing armed and every tenant left where it is.
     pub(crate) fn restart(&mut self) {
         self.free.clear();
@@ -167,6 +201,14 @@ impl<'a> Lane<'a> {
         for (system, place) in places {
             ensure!(place["state"] == state || place["state"] == "off", "{system} is not {state}: {tenant}");
         }
+        Ok(())
+    }
+
+    /// Nothing is there under a tenant's name but what is not ours, and that still is.
+    pub(crate) fn is_gone_but(&self, slug: &str, theirs: &[String]) -> Result<()> {
+        self.compare(slug, theirs)?;
+        let listed = self.api()?.list(&format!("/v1/tenants?slug={slug}"))?;
+        ensure!(listed.is_empty(), "it is still there: {listed:?}");
         Ok(())
     }
 
@@ -239,5 +281,10 @@ impl<'a> Lane<'a> {
 }
 
 fn serve(world: &World, faults: &Faults) -> Result<Server> {
-    world.serve_with(&[TAKEN_UP_SOON[0], TAKEN_UP_SOON[1], faults.env()])
+    let timeout = TIMEOUT.as_secs().to_string();
+    let timeouts = ["OPENBAO", "KEYCLOAK", "NATS", "KUBERNETES"]
+        .map(|system| (format!("INTEGRACI_SERVER__{system}__TIMEOUT_S"), timeout.clone()));
+    let timeouts = timeouts.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let env: Vec<_> = TAKEN_UP_SOON.into_iter().chain([faults.env()]).chain(timeouts).collect();
+    world.serve_with(&env)
 }

@@ -11,6 +11,7 @@
 mod case;
 mod deed;
 mod lane;
+mod other;
 mod tally;
 
 use std::collections::VecDeque;
@@ -24,6 +25,7 @@ use anyhow::Result;
 use case::{Case, survey};
 use deed::DEEDS;
 use lane::Lane;
+use other::{OTHERS, Other};
 use tally::Tally;
 
 /// How many worlds there are: most of a case is waiting for a lease to end or a system to come back.
@@ -39,6 +41,28 @@ fn main() -> ExitCode {
     if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// What a lane takes up next.
+enum Work {
+    Case(Case),
+    Other(Other),
+}
+
+impl Work {
+    fn name(&self) -> String {
+        match self {
+            Self::Case(case) => case.name(),
+            Self::Other(other) => other.name(),
+        }
+    }
+
+    fn run(&self, lane: &mut Lane<'_>) -> Result<()> {
+        match self {
+            Self::Case(case) => case.run(lane),
+            Self::Other(other) => other.run(lane),
+        }
+    }
+}
+
 type Queue<T> = Mutex<VecDeque<T>>;
 
 fn take<T>(queue: &Queue<T>) -> Option<T> {
@@ -49,16 +73,17 @@ fn take<T>(queue: &Queue<T>) -> Option<T> {
 fn run(tally: &Tally, wanted: &str) {
     let is_wanted = |name: &str| name.starts_with(wanted) || wanted.starts_with(name);
     let deeds: Queue<_> = Mutex::new(DEEDS.into_iter().filter(|deed| is_wanted(deed.name())).collect());
-    let cases: Queue<Case> = Mutex::default();
+    let others = OTHERS.into_iter().map(Work::Other).filter(|work| work.name().starts_with(wanted));
+    let queue: Queue<Work> = Mutex::new(others.collect());
     let surveyed = Barrier::new(LANES);
     let work = |lane: Result<Lane<'_>>| {
         let mut lane = lane.map_err(|error| tally.failed("a world", &error)).ok();
         while let (Some(lane), Some(deed)) = (&mut lane, take(&deeds)) {
             match survey(lane, deed) {
-                Ok(found) => cases
+                Ok(found) => queue
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
-                    .extend(found.into_iter().filter(|case| case.name().starts_with(wanted))),
+                    .extend(found.into_iter().map(Work::Case).filter(|work| work.name().starts_with(wanted))),
                 Err(error) => {
                     tally.failed(deed.name(), &error);
                     lane.restart();
@@ -66,11 +91,11 @@ fn run(tally: &Tally, wanted: &str) {
             }
         }
         surveyed.wait();
-        while let (Some(lane), Some(case)) = (&mut lane, take(&cases)) {
-            match case.run(lane) {
-                Ok(()) => tally.done(&case.name()),
+        while let (Some(lane), Some(work)) = (&mut lane, take(&queue)) {
+            match work.run(lane) {
+                Ok(()) => tally.done(&work.name()),
                 Err(error) => {
-                    tally.failed(&case.name(), &error);
+                    tally.failed(&work.name(), &error);
                     lane.restart();
                 }
             }

@@ -5,6 +5,7 @@
 
 mod app;
 mod attestations;
+mod conformance;
 mod connectors;
 mod credentials;
 mod database;
