@@ -1,5 +1,6 @@
 //! The HTTP API as any client sees it: JSON in, JSON out, nothing of the server's own types.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -40,14 +41,23 @@ pub struct Request {
     what: String,
 }
 
+/// One for all: making one reads every certificate of the machine.
+fn http() -> Result<Client> {
+    static HTTP: OnceLock<Client> = OnceLock::new();
+    if let Some(http) = HTTP.get() {
+        return Ok(http.clone());
+    }
+    let http = Client::builder().no_proxy().timeout(REQUEST_TIMEOUT).build()?;
+    Ok(HTTP.get_or_init(|| http).clone())
+}
+
 impl Api {
     /// A client for an endpoint.
     ///
     /// # Errors
     /// When the HTTP client cannot be built.
     pub fn new(endpoint: &str, token: Option<&str>) -> Result<Self> {
-        let http = Client::builder().no_proxy().timeout(REQUEST_TIMEOUT).build()?;
-        Ok(Self { http, endpoint: endpoint.to_owned(), token: token.map(str::to_owned) })
+        Ok(Self { http: http()?, endpoint: endpoint.to_owned(), token: token.map(str::to_owned) })
     }
 
     /// The same client with another token, or none.

@@ -1,6 +1,7 @@
 //! What of a tenant is in the five systems, by asking each as its administrator, past the product.
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -49,10 +50,20 @@ pub fn remains(platform: &Endpoints, world: &World, slug: &str) -> Result<Vec<St
     Ok(found)
 }
 
+/// One for all: making one reads every certificate of the machine.
+fn http() -> Result<Client> {
+    static HTTP: OnceLock<Client> = OnceLock::new();
+    if let Some(http) = HTTP.get() {
+        return Ok(http.clone());
+    }
+    let http = Client::builder().no_proxy().build()?;
+    Ok(HTTP.get_or_init(|| http).clone())
+}
+
 fn realm_exists(platform: &Endpoints, realm: &str) -> Result<bool> {
     let keycloak = platform.keycloak()?;
     block_on(async {
-        let http = Client::builder().no_proxy().build()?;
+        let http = http()?;
         let form = format!(
             "grant_type=client_credentials&client_id={}&client_secret={}",
             keycloak.client_id,

@@ -370,6 +370,8 @@ impl Client {
             }
             404 => (ErrorClass::Gone, "it is not there"),
             401 | 403 => (ErrorClass::Refused, "the client in use may not do this"),
+            // Of two requests to make one realm at once, the second may be told this instead of a conflict.
+            400 if says(answer, "Database operation failed") => (busy, "another request is at the same realm"),
             409 => (ErrorClass::Refused, "there is one of this name already"),
             429 => (busy, "its rate limit is reached"),
             503 => (busy, "it is starting, overloaded or under maintenance"),
@@ -380,6 +382,11 @@ impl Client {
         let status = Some(answer.status.as_u16());
         SystemError { system: System::Keycloak, operation, class, reason, status }
     }
+}
+
+/// Whether it declined in these words.
+fn says(answer: &Answer, words: &str) -> bool {
+    serde_json::from_slice::<Declined>(&answer.body).is_ok_and(|declined| declined.error == words)
 }
 
 impl Token {

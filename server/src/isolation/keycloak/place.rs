@@ -105,7 +105,16 @@ impl Keycloak {
 
     async fn realm_delete(&self, tenant: &TenantNames, by: &By) -> Result<(), SystemError> {
         let path = format!("/admin/realms/{}", tenant.keycloak_realm);
-        self.client.remove(Call::delete("realm_delete", &path, by)).await
+        match self.client.remove(Call::delete("realm_delete", &path, by)).await {
+            // Whoever asks has just shown that it may. While another request, which nobody waits for any
+            // more, removes the realm, its tokens and roles are gone before it is.
+            Err(refused) if matches!(refused.status, Some(401 | 403)) => Err(SystemError {
+                class: ErrorClass::Busy { retry_after: None },
+                reason: "the realm is being removed by another request, or its client may not do so",
+                ..refused
+            }),
+            other => other,
+        }
     }
 
     pub(super) async fn place_remains(&self, tenant: &TenantNames) -> Result<Vec<Remnant>, SystemError> {
