@@ -157,7 +157,7 @@ impl Case {
             _ if came.is_err() => fault.disarm(),
             Fault::Lost | Fault::Refused => {}
             Fault::KilledBeforeIntent | Fault::KilledBefore | Fault::KilledAfter | Fault::KilledAfterDone => {
-                lane.replace_dead()?
+                lane.replace_dead()?;
             }
             Fault::Down | Fault::Slow | Fault::Cut | Fault::Garbled | Fault::DatabaseDown => {
                 let is_database = self.fault == Fault::DatabaseDown;

@@ -1,6 +1,7 @@
 //! Faults that are no step's: a name that something else has, and a replica killed among others.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use acceptance_tests::Api;
 use acceptance_tests::api::{new_key, tenant_body};
@@ -15,6 +16,9 @@ use crate::lane::Lane;
 
 /// Longer than it takes any operation to come to any of its steps.
 const COMES_WITHIN: Duration = Duration::from_secs(60);
+/// What an administrator removes is gone within this.
+const GONE_WITHIN: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(100);
 /// How many tenants are made at once when a replica dies.
 const AT_ONCE: usize = 3;
 
@@ -88,6 +92,11 @@ fn name_taken(lane: &mut Lane<'_>, system: &str) -> Result<()> {
         "openbao" => lane.openbao().namespace_delete(&name)?,
         "keycloak" => theirs.realm(Method::DELETE, &name, 204)?,
         _ => theirs.namespace(Method::DELETE, &name, 200)?,
+    }
+    let began = Instant::now();
+    while !lane.remains(&tenant.slug)?.is_empty() {
+        ensure!(began.elapsed() < GONE_WITHIN, "what is not ours stays");
+        thread::sleep(POLL);
     }
     tenant.id = api.tenant(&tenant.slug)?;
     lane.is_whole(&tenant.slug, "ready")?;

@@ -371,7 +371,9 @@ impl Client {
             404 => (ErrorClass::Gone, "it is not there"),
             401 | 403 => (ErrorClass::Refused, "the client in use may not do this"),
             // Of two requests to make one realm at once, the second may be told this instead of a conflict.
-            400 if says(answer, "Database operation failed") => (busy, "another request is at the same realm"),
+            400 if says(answer, "Database operation failed") => {
+                (busy, "another request is at the same realm")
+            }
             409 => (ErrorClass::Refused, "there is one of this name already"),
             429 => (busy, "its rate limit is reached"),
             503 => (busy, "it is starting, overloaded or under maintenance"),
