@@ -115,14 +115,14 @@ pub trait Isolation: Send + Sync {
     ///
     /// # Errors
     /// [`ErrorClass::Busy`] while the system is still removing it: call again.
-    async fn ensure_none(&self, tenant: &TenantNames) -> Result<(), SystemError>;
+    async fn ensure_none(&self, wanted: &Wanted) -> Result<(), SystemError>;
 
     /// What of the tenant is left, by asking the system; empty when nothing is. What is not ours, under
     /// the same name, is not counted.
     ///
     /// # Errors
     /// The system could not be asked. Never answers "nothing" instead.
-    async fn remains(&self, tenant: &TenantNames) -> Result<Vec<Remnant>, SystemError>;
+    async fn remains(&self, wanted: &Wanted) -> Result<Vec<Remnant>, SystemError>;
 
     /// In what the place differs from what is wanted, by asking the system; empty when in nothing.
     /// [`Isolation::ensure`] mends all of it.

@@ -20,7 +20,7 @@ use serde::Deserialize;
 
 use super::places;
 use crate::events::{self, Kind};
-use crate::isolation::{Cells, Isolation, System, Wanted};
+use crate::isolation::{Cells, Isolation, Limits, System, Wanted};
 use crate::saga::log::{self, NewOperation};
 use crate::saga::{Definition, Direction, Probe, Step, StepCx, StepError};
 use crate::source::Source;
@@ -191,8 +191,10 @@ impl Tools {
     }
 }
 
-fn names(cx: &StepCx) -> Result<TenantNames, StepError> {
-    Ok(TenantNames::of(&cx.input::<TenantInput>()?.slug))
+/// The tenant, where only whose place it is counts.
+fn named(cx: &StepCx) -> Result<Wanted, StepError> {
+    let names = TenantNames::of(&cx.input::<TenantInput>()?.slug);
+    Ok(Wanted { tenant: cx.tenant, names, suspended: false, limits: Limits::SHIPPED })
 }
 
 /// The tenant's row. The request wrote it with the operation; the undo takes it away again, and with
@@ -264,7 +266,7 @@ impl Step for Place {
 
     async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
         let home = self.tools.home(cx, self.system).await?;
-        Ok(home.ensure_none(&names(cx)?).await?)
+        Ok(home.ensure_none(&named(cx)?).await?)
     }
 }
 
@@ -382,13 +384,13 @@ impl Step for RemovePlace {
 
     async fn probe(&self, cx: &StepCx) -> Result<Probe, StepError> {
         let home = self.tools.home(cx, self.system).await?;
-        let left = home.remains(&names(cx)?).await?;
+        let left = home.remains(&named(cx)?).await?;
         Ok(if left.is_empty() { Probe::Present } else { Probe::Absent })
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
         let home = self.tools.home(cx, self.system).await?;
-        Ok(home.ensure_none(&names(cx)?).await?)
+        Ok(home.ensure_none(&named(cx)?).await?)
     }
 }
 

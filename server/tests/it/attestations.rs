@@ -205,10 +205,10 @@ async fn rows_that_are_left_are_counted_also_without_the_tenants_record() {
     let rows = Postgres::new(app.database.store.clone());
     assert!(rows.ensure(&wanted).await.unwrap().is_empty());
     assert!(rows.drift(&wanted).await.unwrap().is_empty());
-    let there = rows.remains(&names).await.unwrap();
+    let there = rows.remains(&wanted).await.unwrap();
     assert!(there.contains(&Remnant { class: "rows", name: "tenant: 1".into() }), "{there:?}");
-    rows.ensure_none(&names).await.unwrap();
-    assert_eq!(rows.remains(&names).await.unwrap(), []);
+    rows.ensure_none(&wanted).await.unwrap();
+    assert_eq!(rows.remains(&wanted).await.unwrap(), []);
     // A row that somebody put back: whose it was is known from the operation that made the tenant.
     let put_back = format!(
         "INSERT INTO idempotency_key (token_id, key, tenant_id, fingerprint, body, created_at)
@@ -217,5 +217,5 @@ async fn rows_that_are_left_are_counted_also_without_the_tenants_record() {
     );
     as_superuser(&app, &put_back).await;
     let left = Remnant { class: "rows", name: "idempotency_key: 1".into() };
-    assert_eq!(rows.remains(&names).await.unwrap(), [left]);
+    assert_eq!(rows.remains(&wanted).await.unwrap(), [left]);
 }

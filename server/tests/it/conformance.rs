@@ -51,26 +51,26 @@ async fn ensured(system: &dyn Isolation, wanted: &Wanted) -> Facts {
     }
 }
 
-async fn removed(system: &dyn Isolation, names: &TenantNames) {
+async fn removed(system: &dyn Isolation, wanted: &Wanted) {
     let began = Instant::now();
-    while let Err(busy) = system.ensure_none(names).await {
+    while let Err(busy) = system.ensure_none(wanted).await {
         assert!(matches!(busy.class, ErrorClass::Busy { .. }), "{busy}");
         assert!(began.elapsed() < OVER_BY, "{:?} stays busy", system.system());
         tokio::time::sleep(POLL).await;
     }
-    assert_eq!(system.remains(names).await.unwrap(), [], "{:?}", system.system());
+    assert_eq!(system.remains(wanted).await.unwrap(), [], "{:?}", system.system());
 }
 
 async fn is_whole(system: &dyn Isolation, wanted: &Wanted) {
     assert_eq!(system.drift(wanted).await.unwrap(), [], "{:?}", system.system());
-    assert_ne!(system.remains(&wanted.names).await.unwrap(), [], "{:?}", system.system());
+    assert_ne!(system.remains(wanted).await.unwrap(), [], "{:?}", system.system());
 }
 
 /// All that is asked. `late`: how long after it was cut off a call may still do something.
 async fn conforms(system: &dyn Isolation, late: Duration) {
     let tenant = fresh();
-    assert_eq!(system.remains(&tenant.names).await.unwrap(), [], "before anything");
-    removed(system, &tenant.names).await;
+    assert_eq!(system.remains(&tenant).await.unwrap(), [], "before anything");
+    removed(system, &tenant).await;
 
     // Made, and made again.
     let began = Instant::now();
@@ -81,12 +81,12 @@ async fn conforms(system: &dyn Isolation, late: Duration) {
     is_whole(system, &tenant).await;
 
     // Removed, and removed again; by two at once, of whom one may find the other at work.
-    let two = tokio::join!(system.ensure_none(&tenant.names), system.ensure_none(&tenant.names));
+    let two = tokio::join!(system.ensure_none(&tenant), system.ensure_none(&tenant));
     for failed in [two.0, two.1].into_iter().filter_map(Result::err) {
         assert!(!matches!(failed.class, ErrorClass::Refused), "{failed}");
     }
-    removed(system, &tenant.names).await;
-    removed(system, &tenant.names).await;
+    removed(system, &tenant).await;
+    removed(system, &tenant).await;
 
     // Made again after it was removed, by two at once.
     let two = tokio::join!(system.ensure(&tenant), system.ensure(&tenant));
@@ -98,9 +98,9 @@ async fn conforms(system: &dyn Isolation, late: Duration) {
 
     // Its removal cut off, and taken up.
     for part in 1..=3 {
-        let _cut_off = tokio::time::timeout(takes * part / 8, system.ensure_none(&tenant.names)).await;
+        let _cut_off = tokio::time::timeout(takes * part / 8, system.ensure_none(&tenant)).await;
     }
-    removed(system, &tenant.names).await;
+    removed(system, &tenant).await;
 
     // Its making cut off ever later, and taken up at once.
     for part in 1..=3 {
@@ -108,12 +108,12 @@ async fn conforms(system: &dyn Isolation, late: Duration) {
     }
     ensured(system, &tenant).await;
     is_whole(system, &tenant).await;
-    removed(system, &tenant.names).await;
+    removed(system, &tenant).await;
 
     // Its making cut off, and given up: not before it is certain that nothing of it is still to come.
     let _cut_off = tokio::time::timeout(takes / 2, system.ensure(&tenant)).await;
     tokio::time::sleep(late).await;
-    removed(system, &tenant.names).await;
+    removed(system, &tenant).await;
 }
 
 /// Something that is not ours has the tenant's name: it is refused in words, and left as it is.
@@ -122,8 +122,8 @@ async fn never_adopts(system: &dyn Isolation, tenant: &Wanted) {
     assert_eq!(refused.class, ErrorClass::Refused, "{refused}");
     assert!(refused.to_string().starts_with(system.system().title()), "{refused}");
     assert!(refused.reason.contains(' '), "{refused}");
-    assert_eq!(system.remains(&tenant.names).await.unwrap(), [], "{:?}", system.system());
-    system.ensure_none(&tenant.names).await.unwrap();
+    assert_eq!(system.remains(tenant).await.unwrap(), [], "{:?}", system.system());
+    system.ensure_none(tenant).await.unwrap();
 }
 
 /// What a saga reckons with in production.
@@ -236,17 +236,17 @@ impl Isolation for Model {
         Ok(Facts::new())
     }
 
-    async fn ensure_none(&self, tenant: &TenantNames) -> Result<(), SystemError> {
+    async fn ensure_none(&self, wanted: &Wanted) -> Result<(), SystemError> {
         for _ in 0..PARTS {
             tokio::time::sleep(MOMENT).await;
-            self.change(tenant, |place| place.ensure_none(1));
+            self.change(&wanted.names, |place| place.ensure_none(1));
         }
         Ok(())
     }
 
-    async fn remains(&self, tenant: &TenantNames) -> Result<Vec<Remnant>, SystemError> {
+    async fn remains(&self, wanted: &Wanted) -> Result<Vec<Remnant>, SystemError> {
         let part = |n: u8| Remnant { class: "part", name: n.to_string() };
-        Ok((0..self.at(tenant).remains()).map(part).collect())
+        Ok((0..self.at(&wanted.names).remains()).map(part).collect())
     }
 
     async fn drift(&self, wanted: &Wanted) -> Result<Vec<Drift>, SystemError> {

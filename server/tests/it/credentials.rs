@@ -61,11 +61,11 @@ impl Isolation for FakeLender {
         Err(AWAY)
     }
 
-    async fn ensure_none(&self, _: &TenantNames) -> Result<(), SystemError> {
+    async fn ensure_none(&self, _: &Wanted) -> Result<(), SystemError> {
         Err(AWAY)
     }
 
-    async fn remains(&self, _: &TenantNames) -> Result<Vec<Remnant>, SystemError> {
+    async fn remains(&self, _: &Wanted) -> Result<Vec<Remnant>, SystemError> {
         Err(AWAY)
     }
 

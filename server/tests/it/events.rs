@@ -105,11 +105,13 @@ impl Tenant<'_> {
         assert_eq!(self.world.app.settled(&reply).await.state, OperationState::Succeeded);
     }
 
+    fn wanted(&self) -> Wanted {
+        Wanted { tenant: self.id, names: self.names.clone(), suspended: false, limits: Limits::SHIPPED }
+    }
+
     /// What is in its stream, as it reads it itself: each event, its subject and its message's id.
     async fn read(&self) -> Vec<(String, String, Value)> {
-        let wanted =
-            Wanted { tenant: self.id, names: self.names.clone(), suspended: false, limits: Limits::SHIPPED };
-        let user = self.world.nats.credentials_issue(&wanted, credential(), DEADLINE).await.unwrap();
+        let user = self.world.nats.credentials_issue(&self.wanted(), credential(), DEADLINE).await.unwrap();
         let client = connected(&user).await.unwrap();
         let stream = jetstream::new(client).get_stream("INTEGRACI_EVENTS").await.unwrap();
         let count = usize::try_from(stream.cached_info().state.messages).unwrap();
@@ -234,7 +236,7 @@ async fn events_wait_while_nats_is_away_and_one_told_twice_is_there_once() {
     world.wire.recover();
     tenant.removed().await;
     assert_eq!(world.waiting().await, 0);
-    let left = world.nats.remains(&tenant.names).await.unwrap();
+    let left = world.nats.remains(&tenant.wanted()).await.unwrap();
     assert_eq!(left, []);
 }
 

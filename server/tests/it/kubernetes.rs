@@ -97,7 +97,7 @@ fn wanted(word: &str) -> Wanted {
 }
 
 /// Repeats the removal until it is over, as a saga does.
-async fn removed(system: &Kubernetes, tenant: &TenantNames) {
+async fn removed(system: &Kubernetes, tenant: &Wanted) {
     let deadline = Instant::now() + Duration::from_secs(120);
     while let Err(busy) = system.ensure_none(tenant).await {
         assert!(matches!(busy.class, ErrorClass::Busy { .. }), "{busy}");
@@ -114,7 +114,7 @@ async fn a_place_is_made_once_and_removed_whole() {
     let (cluster, tenant) = (Cluster::new(), wanted("place"));
     let system = cluster.system();
     let name = &tenant.names.kubernetes_namespace;
-    assert_eq!(system.remains(&tenant.names).await.unwrap(), []);
+    assert_eq!(system.remains(&tenant).await.unwrap(), []);
 
     let facts = system.ensure(&tenant).await.unwrap();
     assert_eq!(facts["namespace"], *name);
@@ -126,12 +126,12 @@ async fn a_place_is_made_once_and_removed_whole() {
     let namespace = cluster.read(&format!("/api/v1/namespaces/{name}")).await;
     assert_eq!(namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"], "restricted");
     assert_eq!(namespace["metadata"]["annotations"]["integraci/tenant-id"], tenant.tenant.to_string());
-    let remains = system.remains(&tenant.names).await.unwrap();
+    let remains = system.remains(&tenant).await.unwrap();
     assert_eq!((remains[0].class, &remains[0].name), ("namespace", name));
 
-    removed(&system, &tenant.names).await;
-    assert_eq!(system.remains(&tenant.names).await.unwrap(), []);
-    system.ensure_none(&tenant.names).await.unwrap();
+    removed(&system, &tenant).await;
+    assert_eq!(system.remains(&tenant).await.unwrap(), []);
+    system.ensure_none(&tenant).await.unwrap();
     assert_eq!(cluster.read(&format!("/api/v1/namespaces/{name}")).await, Value::Null);
 }
 
@@ -145,7 +145,23 @@ async fn two_at_once_make_one_place() {
         assert!(busy, "a race is nothing that time does not mend");
     }
     one.ensure(&tenant).await.unwrap();
-    one.ensure_none(&tenant.names).await.unwrap_err();
+    one.ensure_none(&tenant).await.unwrap_err();
+}
+
+/// Two installations on one cluster may have a tenant of the same slug: the second is refused, and what
+/// it undoes is not the first's.
+#[tokio::test]
+async fn another_installations_tenant_of_the_same_name_is_left_alone() {
+    let (cluster, tenant) = (Cluster::new(), wanted("ours"));
+    let system = cluster.system();
+    system.ensure(&tenant).await.unwrap();
+    let other = Wanted { tenant: TenantId::from_uuid(uuid::Uuid::now_v7()), ..tenant.clone() };
+    assert_eq!(system.ensure(&other).await.unwrap_err().class, ErrorClass::Refused);
+    system.ensure_none(&other).await.unwrap();
+    assert_eq!(system.remains(&other).await.unwrap(), []);
+    assert_ne!(system.remains(&tenant).await.unwrap(), []);
+    assert!(system.drift(&tenant).await.unwrap().is_empty());
+    removed(&system, &tenant).await;
 }
 
 #[tokio::test]
@@ -159,8 +175,8 @@ async fn a_namespace_of_somebody_else_is_left_alone() {
 
     let refused = system.ensure(&tenant).await.unwrap_err();
     assert_eq!((refused.operation, refused.class), ("namespace_create", ErrorClass::Refused));
-    system.ensure_none(&tenant.names).await.unwrap();
-    assert_eq!(system.remains(&tenant.names).await.unwrap(), []);
+    system.ensure_none(&tenant).await.unwrap();
+    assert_eq!(system.remains(&tenant).await.unwrap(), []);
     assert_eq!(cluster.read(&path).await, before);
 
     // Nor another tenant's, be it of ours.
@@ -178,12 +194,12 @@ async fn a_namespace_that_is_being_deleted_is_not_taken_up_again() {
     let (cluster, tenant) = (Cluster::new(), wanted("going"));
     let system = cluster.system();
     system.ensure(&tenant).await.unwrap();
-    system.ensure_none(&tenant.names).await.unwrap_err();
+    system.ensure_none(&tenant).await.unwrap_err();
     let busy = system.ensure(&tenant).await.unwrap_err();
     assert!(matches!(busy.class, ErrorClass::Busy { .. }), "{busy}");
-    removed(&system, &tenant.names).await;
+    removed(&system, &tenant).await;
     system.ensure(&tenant).await.unwrap();
-    system.ensure_none(&tenant.names).await.unwrap_err();
+    system.ensure_none(&tenant).await.unwrap_err();
 }
 
 #[tokio::test]
@@ -239,5 +255,5 @@ async fn what_was_changed_by_hand_is_mended() {
     let quota = cluster.read(&format!("/api/v1/namespaces/{name}/resourcequotas/tenant")).await;
     assert_eq!(quota["spec"]["hard"]["pods"], "50");
     assert_eq!(quota["spec"]["hard"]["configmaps"], Value::Null);
-    system.ensure_none(&tenant.names).await.unwrap_err();
+    system.ensure_none(&tenant).await.unwrap_err();
 }

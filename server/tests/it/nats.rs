@@ -74,8 +74,8 @@ impl World {
 
     pub(crate) async fn removed(&self, tenants: &[&Wanted]) {
         for tenant in tenants {
-            self.nats.ensure_none(&tenant.names).await.unwrap();
-            assert_eq!(self.nats.remains(&tenant.names).await.unwrap(), []);
+            self.nats.ensure_none(tenant).await.unwrap();
+            assert_eq!(self.nats.remains(tenant).await.unwrap(), []);
         }
     }
 }
@@ -124,13 +124,13 @@ fn files(account: &str) -> (PathBuf, PathBuf) {
 async fn a_place_is_made_found_as_it_is_and_removed_whole() {
     let world = World::new().await;
     let tenant = fresh();
-    assert_eq!(world.nats.remains(&tenant.names).await.unwrap(), []);
+    assert_eq!(world.nats.remains(&tenant).await.unwrap(), []);
     let facts = world.nats.ensure(&tenant).await.unwrap();
     assert_eq!(world.nats.ensure(&tenant).await.unwrap(), facts);
     assert_eq!(facts["subject_prefix"], tenant.names.nats_subject_prefix);
     assert_eq!(facts["url"], config().servers[0]);
     assert_eq!(world.nats.drift(&tenant).await.unwrap(), []);
-    let left = world.nats.remains(&tenant.names).await.unwrap();
+    let left = world.nats.remains(&tenant).await.unwrap();
     let account = facts["account"].clone();
     let remnant = |class| Remnant { class, name: account.clone() };
     assert_eq!(left, [remnant("account_keys"), remnant("account")]);
@@ -145,7 +145,7 @@ async fn a_place_is_made_found_as_it_is_and_removed_whole() {
     world.removed(&[&tenant]).await;
     assert!(!jwt.exists());
     assert_eq!(streams.read_dir().map_or(0, Iterator::count), 0, "streams are left on the disk");
-    world.nats.ensure_none(&tenant.names).await.unwrap();
+    world.nats.ensure_none(&tenant).await.unwrap();
 }
 
 fn stream(name: &str, tenant: &Wanted) -> Config {
@@ -170,7 +170,7 @@ async fn a_deletion_that_was_cut_off_anywhere_is_finished_by_the_next() {
     let tenant = fresh();
     let text = SecretText::new("SA of no account".to_owned());
     world.keys.ensure(System::Nats, &tenant.names, || text).await.unwrap();
-    let refused = world.nats.ensure_none(&tenant.names).await.unwrap_err();
+    let refused = world.nats.ensure_none(&tenant).await.unwrap_err();
     assert_eq!((refused.operation, refused.class), ("key_read", ErrorClass::Refused));
     world.keys.remove(System::Nats, &tenant.names).await.unwrap();
 }
@@ -367,9 +367,9 @@ async fn a_nats_that_is_away_or_refuses_is_told_apart_and_no_secret_with_it() {
         with(NatsConfig { servers: vec!["nats://127.0.0.1:9".to_owned()], timeout: short, ..config() });
     for failed in [
         away.ensure(&tenant).await.map(drop),
-        away.remains(&tenant.names).await.map(drop),
+        away.remains(&tenant).await.map(drop),
         away.drift(&tenant).await.map(drop),
-        away.ensure_none(&tenant.names).await,
+        away.ensure_none(&tenant).await,
     ] {
         assert_eq!(failed.unwrap_err().class, ErrorClass::Broken);
     }
@@ -377,7 +377,7 @@ async fn a_nats_that_is_away_or_refuses_is_told_apart_and_no_secret_with_it() {
 
     // A node of the two does not answer.
     let lame = with(NatsConfig { resolvers: 2, timeout: short, ..config() });
-    assert_eq!(lame.remains(&tenant.names).await.unwrap_err().class, ErrorClass::Broken);
+    assert_eq!(lame.remains(&tenant).await.unwrap_err().class, ErrorClass::Broken);
     let findings = lame.check().await;
     let nodes = findings.iter().find(|finding| finding.check == "resolver nodes").unwrap();
     assert_eq!(nodes.found, "1 answer, 2 are configured");

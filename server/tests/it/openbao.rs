@@ -20,7 +20,7 @@ async fn a_place_is_made_once_and_removed_whole() {
     let bao = Bao::new().await;
     let (system, tenant) = (bao.system(), tenant("place"));
     let name = &tenant.openbao_namespace;
-    assert_eq!(system.remains(&tenant).await.unwrap(), []);
+    assert_eq!(system.remains(&wanted(&tenant)).await.unwrap(), []);
 
     system.ensure(&wanted(&tenant)).await.unwrap();
     let (_, first) = bao.root(Method::GET, "", &format!("sys/namespaces/{name}"), Value::Null).await;
@@ -30,12 +30,12 @@ async fn a_place_is_made_once_and_removed_whole() {
     assert_eq!(second["data"]["custom_metadata"], json!({ "managed-by": "integraci" }));
     let (_, config) = bao.root(Method::GET, name, "secret/config", Value::Null).await;
     assert_eq!(config["data"]["cas_required"], true);
-    let remains = system.remains(&tenant).await.unwrap();
+    let remains = system.remains(&wanted(&tenant)).await.unwrap();
     assert_eq!((remains[0].class, &remains[0].name), ("namespace", &bao.path("tenant-place")));
 
     removed(&system, &tenant).await;
-    assert_eq!(system.remains(&tenant).await.unwrap(), []);
-    system.ensure_none(&tenant).await.unwrap();
+    assert_eq!(system.remains(&wanted(&tenant)).await.unwrap(), []);
+    system.ensure_none(&wanted(&tenant)).await.unwrap();
     let (status, _) = bao.root(Method::GET, "", &format!("sys/namespaces/{name}"), Value::Null).await;
     assert_eq!(status, 404);
 }
@@ -81,8 +81,8 @@ async fn a_namespace_of_somebody_else_is_left_alone() {
 
     let refused = system.ensure(&wanted(&tenant)).await.unwrap_err();
     assert_eq!((refused.operation, refused.class), ("namespace_create", ErrorClass::Refused));
-    system.ensure_none(&tenant).await.unwrap();
-    assert_eq!(system.remains(&tenant).await.unwrap(), []);
+    system.ensure_none(&wanted(&tenant)).await.unwrap();
+    assert_eq!(system.remains(&wanted(&tenant)).await.unwrap(), []);
     let (status, still) = bao.root(Method::GET, "", &path, Value::Null).await;
     assert_eq!((status, &still["data"]["custom_metadata"]), (200, &json!({ "team": "other" })));
     bao.root(Method::DELETE, "", &path, Value::Null).await;
@@ -170,7 +170,7 @@ async fn a_token_that_may_not_is_refused_and_a_system_that_is_away_is_broken() {
     let nowhere = OpenBaoConfig { address: "http://127.0.0.1:9".parse().unwrap(), ..bao.config.clone() };
     let away = OpenBao::new(Client::new(&nowhere).unwrap());
     assert_eq!(away.ensure(&wanted(&tenant)).await.unwrap_err().class, ErrorClass::Broken);
-    assert_eq!(away.remains(&tenant).await.unwrap_err().class, ErrorClass::Broken);
+    assert_eq!(away.remains(&wanted(&tenant)).await.unwrap_err().class, ErrorClass::Broken);
 }
 
 #[tokio::test]
@@ -178,11 +178,11 @@ async fn who_does_not_know_never_says_that_nothing_remains() {
     let bao = Bao::new().await;
     let tenant = tenant("unknown");
     let astray = OpenBaoConfig { namespace: Some("no-such-parent".to_owned()), ..bao.config.clone() };
-    let error = OpenBao::new(Client::new(&astray).unwrap()).remains(&tenant).await.unwrap_err();
+    let error = OpenBao::new(Client::new(&astray).unwrap()).remains(&wanted(&tenant)).await.unwrap_err();
     assert!(matches!(error.class, ErrorClass::Gone | ErrorClass::Refused), "{error}");
 
     let other = Scripted::start("127.0.0.1", |_, _| StatusCode::NOT_FOUND.into_response()).await;
     let astray = OpenBaoConfig { address: other.url.parse().unwrap(), ..bao.config.clone() };
-    let error = OpenBao::new(Client::new(&astray).unwrap()).remains(&tenant).await.unwrap_err();
+    let error = OpenBao::new(Client::new(&astray).unwrap()).remains(&wanted(&tenant)).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Broken);
 }

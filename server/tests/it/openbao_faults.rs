@@ -36,8 +36,8 @@ async fn errors(system: &OpenBao) -> Vec<SystemError> {
     assert!(system.check().await.iter().any(|finding| !finding.passed()));
     vec![
         system.ensure(&wanted).await.unwrap_err(),
-        system.ensure_none(names).await.unwrap_err(),
-        system.remains(names).await.unwrap_err(),
+        system.ensure_none(&wanted).await.unwrap_err(),
+        system.remains(&wanted).await.unwrap_err(),
         system.drift(&wanted).await.unwrap_err(),
         system.credentials_issue(&wanted, credential, ttl).await.unwrap_err(),
         system.credentials_renew(names, credential, handle, ttl).await.unwrap_err(),
@@ -86,7 +86,7 @@ async fn an_answer_that_makes_no_sense_is_broken() {
         let system = answering(answer).await;
         for error in [
             system.ensure(&wanted).await.unwrap_err(),
-            system.remains(&wanted.names).await.unwrap_err(),
+            system.remains(&wanted).await.unwrap_err(),
             system.drift(&wanted).await.unwrap_err(),
         ] {
             assert_all(&[error], ErrorClass::Broken);

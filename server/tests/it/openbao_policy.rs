@@ -45,7 +45,7 @@ async fn all_of_the_servers_work(bao: &Bao, slug: &str) {
     assert!(public.iter().any(|key| key.kid == signature.kid));
 
     removed(&system, &tenant).await;
-    assert_eq!(system.remains(&tenant).await.unwrap(), []);
+    assert_eq!(system.remains(&wanted).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::openbao_world::{Bao, tenant};
+use crate::openbao_world::{Bao, tenant, wanted};
 
 const OWN: &str = r#"
 path "auth/token/*-self" { capabilities = ["read", "update"] }
@@ -63,7 +63,7 @@ async fn a_new_token_in_the_file_is_taken_up() {
     let system = OpenBao::new(client.clone());
     let stop = CancellationToken::new();
     let task = tokio::spawn(renewal(client, Some(file.clone()), stop.clone()));
-    let may_look = async || system.remains(&tenant("nobody")).await.is_ok();
+    let may_look = async || system.remains(&wanted(&tenant("nobody"))).await.is_ok();
     assert!(!may_look().await);
 
     tokio::fs::write(&file, format!("{}\n", bao.config.token.expose())).await.unwrap();

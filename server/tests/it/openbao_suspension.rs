@@ -68,7 +68,7 @@ async fn a_suspended_tenant_can_be_made_and_removed() {
     system.ensure(&closed).await.unwrap();
     assert_eq!(system.drift(&closed).await.unwrap(), []);
     removed(&system, &closed.names).await;
-    assert_eq!(system.remains(&closed.names).await.unwrap(), []);
+    assert_eq!(system.remains(&closed).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -153,7 +153,8 @@ impl Bao {
 /// Repeats the removal until it is over, as a saga does.
 pub(crate) async fn removed(system: &OpenBao, tenant: &TenantNames) {
     let deadline = Instant::now() + Duration::from_secs(60);
-    while let Err(busy) = system.ensure_none(tenant).await {
+    let tenant = wanted(tenant);
+    while let Err(busy) = system.ensure_none(&tenant).await {
         assert!(matches!(busy.class, ErrorClass::Busy { .. }), "{busy}");
         assert!(Instant::now() < deadline, "still there: {busy}");
         tokio::time::sleep(Duration::from_millis(50)).await;

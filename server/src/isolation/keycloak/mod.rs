@@ -112,11 +112,13 @@ impl Isolation for Keycloak {
         self.place_ensure(wanted).await
     }
 
-    async fn ensure_none(&self, tenant: &TenantNames) -> Result<(), SystemError> {
+    async fn ensure_none(&self, wanted: &Wanted) -> Result<(), SystemError> {
+        let tenant = &wanted.names;
         self.place_remove(tenant).await
     }
 
-    async fn remains(&self, tenant: &TenantNames) -> Result<Vec<Remnant>, SystemError> {
+    async fn remains(&self, wanted: &Wanted) -> Result<Vec<Remnant>, SystemError> {
+        let tenant = &wanted.names;
         self.place_remains(tenant).await
     }
 

@@ -96,12 +96,12 @@ impl Isolation for Kubernetes {
         ]))
     }
 
-    async fn ensure_none(&self, tenant: &TenantNames) -> Result<(), SystemError> {
-        place::ensure_none(&self.client, tenant).await
+    async fn ensure_none(&self, wanted: &Wanted) -> Result<(), SystemError> {
+        place::ensure_none(&self.client, wanted).await
     }
 
-    async fn remains(&self, tenant: &TenantNames) -> Result<Vec<Remnant>, SystemError> {
-        place::remains(&self.client, tenant).await
+    async fn remains(&self, wanted: &Wanted) -> Result<Vec<Remnant>, SystemError> {
+        place::remains(&self.client, wanted).await
     }
 
     async fn drift(&self, wanted: &Wanted) -> Result<Vec<Drift>, SystemError> {

@@ -10,8 +10,8 @@ use tokio::try_join;
 
 use super::client::{Client, failure};
 use super::objects::{
-    Part, QUOTA, TENANT, accounts, is_going, is_labelled, is_of, is_ours, limit_range, namespace, quota,
-    role, role_binding,
+    Part, QUOTA, TENANT, accounts, is_going, is_labelled, is_of, limit_range, namespace, quota, role,
+    role_binding,
 };
 use super::{ErrorClass, Remnant, SystemError, Wanted, network};
 
@@ -138,21 +138,23 @@ pub(super) async fn read_namespace(
     client.get("namespace_read", None, &tenant.kubernetes_namespace).await
 }
 
-pub(super) async fn ensure_none(client: &Client, tenant: &TenantNames) -> Result<(), SystemError> {
+/// Another installation's tenant of the same name, on the same cluster, is left alone.
+pub(super) async fn ensure_none(client: &Client, wanted: &Wanted) -> Result<(), SystemError> {
     const OPERATION: &str = "namespace_delete";
-    let Some(found) = read_namespace(client, tenant).await?.filter(is_ours) else { return Ok(()) };
+    let found = read_namespace(client, &wanted.names).await?;
+    let Some(found) = found.filter(|found| is_of(found, wanted)) else { return Ok(()) };
     if !is_going(&found) {
         let preconditions = Preconditions { uid: found.metadata.uid, resource_version: None };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        client.delete::<Namespace>(OPERATION, None, &tenant.kubernetes_namespace, &params).await?;
+        client.delete::<Namespace>(OPERATION, None, &wanted.names.kubernetes_namespace, &params).await?;
     }
     Err(failure(OPERATION, busy(DELETION_POLL), "the namespace is being deleted"))
 }
 
 /// All that a tenant has is in its namespace: nothing is made beside it.
-pub(super) async fn remains(client: &Client, tenant: &TenantNames) -> Result<Vec<Remnant>, SystemError> {
-    let found = read_namespace(client, tenant).await?.filter(is_ours);
-    let name = tenant.kubernetes_namespace.clone();
+pub(super) async fn remains(client: &Client, wanted: &Wanted) -> Result<Vec<Remnant>, SystemError> {
+    let found = read_namespace(client, &wanted.names).await?.filter(|found| is_of(found, wanted));
+    let name = wanted.names.kubernetes_namespace.clone();
     Ok(found.into_iter().map(|_| Remnant { class: "namespace", name: name.clone() }).collect())
 }
 

@@ -215,7 +215,8 @@ impl Isolation for Nats {
         Ok(self.facts(account, &wanted.names))
     }
 
-    async fn ensure_none(&self, tenant: &TenantNames) -> Result<(), SystemError> {
+    async fn ensure_none(&self, wanted: &Wanted) -> Result<(), SystemError> {
+        let tenant = &wanted.names;
         // Also where no node has the account: somebody may have deleted it and left its streams, and they
         // can only be reached through it.
         let Some(keys) = self.account_keys(tenant).await? else { return Ok(()) };
@@ -226,7 +227,8 @@ impl Isolation for Nats {
         self.keys.remove(System::Nats, tenant).await
     }
 
-    async fn remains(&self, tenant: &TenantNames) -> Result<Vec<Remnant>, SystemError> {
+    async fn remains(&self, wanted: &Wanted) -> Result<Vec<Remnant>, SystemError> {
+        let tenant = &wanted.names;
         let Some(keys) = self.account_keys(tenant).await? else { return Ok(Vec::new()) };
         let account = keys.account();
         let mut remnants = vec![Remnant { class: "account_keys", name: account.clone() }];

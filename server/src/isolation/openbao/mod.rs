@@ -168,7 +168,8 @@ impl Isolation for OpenBao {
         ]))
     }
 
-    async fn ensure_none(&self, tenant: &TenantNames) -> Result<(), SystemError> {
+    async fn ensure_none(&self, wanted: &Wanted) -> Result<(), SystemError> {
+        let tenant = &wanted.names;
         const OPERATION: &str = "namespace_delete";
         let name = &tenant.openbao_namespace;
         match self.namespace(name).await? {
@@ -192,7 +193,8 @@ impl Isolation for OpenBao {
         self.client.send(Call::delete("rate_limit_delete", &path).root()).await.map(drop)
     }
 
-    async fn remains(&self, tenant: &TenantNames) -> Result<Vec<Remnant>, SystemError> {
+    async fn remains(&self, wanted: &Wanted) -> Result<Vec<Remnant>, SystemError> {
+        let tenant = &wanted.names;
         let name = &tenant.openbao_namespace;
         let path = self.rate_limit_path(name);
         let (namespace, rate_limit) = tokio::try_join!(

@@ -69,14 +69,16 @@ impl Isolation for Postgres {
         ))
     }
 
-    async fn ensure_none(&self, tenant: &TenantNames) -> Result<(), SystemError> {
+    async fn ensure_none(&self, wanted: &Wanted) -> Result<(), SystemError> {
+        let tenant = &wanted.names;
         const OPERATION: &str = "rows_delete";
         let mut tx = self.platform(OPERATION).await?;
         remove(tx.conn(), tenant).await.map_err(|_| unanswered(OPERATION))?;
         tx.commit().await.map_err(|_| unanswered(OPERATION))
     }
 
-    async fn remains(&self, tenant: &TenantNames) -> Result<Vec<Remnant>, SystemError> {
+    async fn remains(&self, wanted: &Wanted) -> Result<Vec<Remnant>, SystemError> {
+        let tenant = &wanted.names;
         const OPERATION: &str = "rows_count";
         let mut tx = self.platform(OPERATION).await?;
         counted(tx.conn(), tenant).await.map_err(|_| unanswered(OPERATION))

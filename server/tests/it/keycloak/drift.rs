@@ -168,11 +168,11 @@ async fn a_realm_whose_key_is_lost_gets_another() {
     ensured(&system, &wanted).await;
     realms.keys().remove(System::Keycloak, &tenant).await.unwrap();
     assert_eq!(system.drift(&wanted).await.unwrap(), [Drift("the key to the realm is missing")]);
-    let left: Vec<_> = system.remains(&tenant).await.unwrap().iter().map(|it| it.class).collect();
+    let left: Vec<_> = system.remains(&wanted).await.unwrap().iter().map(|it| it.class).collect();
     assert_eq!(left, ["realm"]);
     ensured(&system, &wanted).await;
     assert_eq!(system.drift(&wanted).await.unwrap(), []);
     realms.keys().remove(System::Keycloak, &tenant).await.unwrap();
     removed(&system, &tenant).await;
-    assert_eq!(system.remains(&tenant).await.unwrap(), []);
+    assert_eq!(system.remains(&wanted).await.unwrap(), []);
 }

@@ -56,7 +56,7 @@ async fn each_fault_has_its_class_and_no_word_of_the_far_side_or_of_the_secret()
             (StatusCode::from_u16(status).unwrap(), [(header::RETRY_AFTER, "7")], body).into_response()
         })
         .await;
-        let error = realms.at(&far_side.url).remains(&tenant).await.unwrap_err();
+        let error = realms.at(&far_side.url).remains(&wanted(&tenant)).await.unwrap_err();
         assert_eq!(error.class, class, "{status} {body}");
         assert!(!format!("{error} {error:?}").contains(HUSH), "{error:?}");
     }
@@ -78,9 +78,9 @@ async fn a_client_that_is_not_taken_is_refused_and_one_that_is_away_or_silent_is
         let system = realms.at(url);
         for error in [
             system.ensure(&wanted(&tenant)).await.unwrap_err(),
-            system.remains(&tenant).await.unwrap_err(),
+            system.remains(&wanted(&tenant)).await.unwrap_err(),
             system.drift(&wanted(&tenant)).await.unwrap_err(),
-            system.ensure_none(&tenant).await.unwrap_err(),
+            system.ensure_none(&wanted(&tenant)).await.unwrap_err(),
         ] {
             assert_eq!(error.class, ErrorClass::Broken, "{url}: {error}");
             assert!(!format!("{error} {error:?}").contains(HUSH));
@@ -101,7 +101,8 @@ async fn one_token_serves_many_and_is_asked_for_again_when_it_is_not_taken() {
     })
     .await;
     let system = realms.at(&far_side.url);
-    for found in join_all((0..8).map(|_| system.remains(&tenant))).await {
+    let wanted = wanted(&tenant);
+    for found in join_all((0..8).map(|_| system.remains(&wanted))).await {
         assert_eq!(found.unwrap(), []);
     }
     assert_eq!(given.load(Ordering::SeqCst), 2);

@@ -173,7 +173,8 @@ async fn ensured(system: &Keycloak, wanted: &Wanted) -> Facts {
 }
 
 async fn removed(system: &Keycloak, tenant: &TenantNames) {
-    settled(async || system.ensure_none(tenant).await).await;
+    let tenant = wanted(tenant);
+    settled(async || system.ensure_none(&tenant).await).await;
 }
 
 /// The names of a tenant that no other test uses, in this run or another.
@@ -192,7 +193,7 @@ fn claims(token: &str) -> Value {
 async fn a_realm_is_made_once_and_removed_whole() {
     let (realms, tenant) = (Realms::new().await, tenant("realm"));
     let (system, name) = (realms.system().await, &tenant.keycloak_realm);
-    assert_eq!(system.remains(&tenant).await.unwrap(), []);
+    assert_eq!(system.remains(&wanted(&tenant)).await.unwrap(), []);
 
     let wanted = wanted(&tenant);
     let facts = ensured(&system, &wanted).await;
@@ -212,11 +213,11 @@ async fn a_realm_is_made_once_and_removed_whole() {
     }
     let token = claims(&realms.workload_token(name).await);
     assert_eq!((&token["iss"], &token["aud"]), (&json!(facts["issuer_url"]), &json!(format!("{name}-api"))));
-    let classes: Vec<_> = system.remains(&tenant).await.unwrap().iter().map(|it| it.class).collect();
+    let classes: Vec<_> = system.remains(&wanted).await.unwrap().iter().map(|it| it.class).collect();
     assert_eq!(classes, ["realm", "key of the realm"]);
 
     removed(&system, &tenant).await;
-    assert_eq!(system.remains(&tenant).await.unwrap(), []);
+    assert_eq!(system.remains(&wanted).await.unwrap(), []);
     removed(&system, &tenant).await;
     assert_eq!(realms.admin(Method::GET, &format!("/{name}"), Value::Null).await.0, 404);
 }
@@ -245,7 +246,7 @@ async fn a_realm_of_somebody_else_is_left_alone() {
     }
     assert_eq!(system.drift(&wanted).await.unwrap(), [Drift("the realm is not one that IntegraCI made")]);
     removed(&system, &tenant).await;
-    assert_eq!(system.remains(&tenant).await.unwrap(), []);
+    assert_eq!(system.remains(&wanted).await.unwrap(), []);
     assert_eq!(realms.realm(name).await["displayName"], "Theirs");
     realms.admin(Method::DELETE, &format!("/{name}"), Value::Null).await;
 }
@@ -266,7 +267,7 @@ async fn installations_that_share_a_keycloak_share_the_canary_and_nothing_else()
     let refused = second.ensure(&stranger).await.unwrap_err();
     assert_eq!(refused.class, ErrorClass::Refused);
     removed(&second, &tenant).await;
-    assert_eq!(second.remains(&tenant).await.unwrap(), []);
+    assert_eq!(second.remains(&wanted(&tenant)).await.unwrap(), []);
     assert_eq!(first.drift(&canary).await.unwrap(), []);
     removed(&first, &tenant).await;
     assert_eq!(one.admin(Method::GET, &format!("/{}", tenant.keycloak_realm), Value::Null).await.0, 404);
@@ -290,7 +291,7 @@ async fn suspension_closes_the_realm_at_once_and_resumption_restores_it() {
         assert_eq!(realms.login(name, "workload", &secret).await.0, 403);
     }
     assert_eq!(system.drift(&closed).await.unwrap(), []);
-    assert_eq!(system.remains(&tenant).await.unwrap().len(), 2);
+    assert_eq!(system.remains(&wanted(&tenant)).await.unwrap().len(), 2);
     let words = system.drift(&open).await.unwrap();
     assert_eq!(words, [Drift("the realm is closed though the tenant is not suspended")]);
 
@@ -301,7 +302,7 @@ async fn suspension_closes_the_realm_at_once_and_resumption_restores_it() {
 
     ensured(&system, &closed).await;
     removed(&system, &tenant).await;
-    assert_eq!(system.remains(&tenant).await.unwrap(), []);
+    assert_eq!(system.remains(&wanted(&tenant)).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -330,8 +331,8 @@ async fn a_realm_deleted_by_hand_is_made_again() {
     realms.workload_token(name).await;
 
     realms.admin(Method::DELETE, &format!("/{name}"), Value::Null).await;
-    assert_eq!(system.remains(&tenant).await.unwrap()[0].class, "key of the realm");
+    assert_eq!(system.remains(&wanted).await.unwrap()[0].class, "key of the realm");
     removed(&system, &tenant).await;
-    assert_eq!(system.remains(&tenant).await.unwrap(), []);
+    assert_eq!(system.remains(&wanted).await.unwrap(), []);
     assert!(realms.keys().get(System::Keycloak, &tenant).await.unwrap().is_none());
 }

@@ -72,8 +72,8 @@ async fn what_setup_gives_the_server_is_enough_and_no_more() {
         assert_eq!(status, 403, "{method} {path}: {answer}");
     }
     cluster.admin(Method::DELETE, &format!("/api/v1/namespaces/{theirs}"), Value::Null).await;
-    removed(&system, &tenant.names).await;
-    assert_eq!(system.remains(&tenant.names).await.unwrap(), []);
+    removed(&system, &tenant).await;
+    assert_eq!(system.remains(&tenant).await.unwrap(), []);
 }
 
 /// A lease for the tenant: the namespace's path and the token.
@@ -135,7 +135,7 @@ async fn credentials_work_in_the_tenants_namespace_until_they_are_revoked() {
     cluster.until(&token, &format!("{at}/configmaps"), 401).await;
     let renewed = system.credentials_renew(&tenant.names, credential, None, Duration::from_secs(60)).await;
     assert_eq!(renewed.unwrap_err().class, ErrorClass::Gone);
-    system.ensure_none(&tenant.names).await.unwrap_err();
+    system.ensure_none(&tenant).await.unwrap_err();
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn a_suspended_tenant_is_refused_everything_and_loses_nothing() {
     cluster.until(&token, &format!("{at}/pods/kept"), 200).await;
     let made = cluster.call(&token, Method::POST, &format!("{at}/pods"), pod("new")).await;
     assert_eq!(made.0, 201, "{}", made.1);
-    system.ensure_none(&tenant.names).await.unwrap_err();
+    system.ensure_none(&tenant).await.unwrap_err();
 }
 
 #[tokio::test]

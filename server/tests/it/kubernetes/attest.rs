@@ -69,10 +69,10 @@ async fn an_attestation_is_green_until_isolation_is_broken() {
     cluster.admin(Method::DELETE, &format!("{bindings}/into"), Value::Null).await;
     cluster.settled(&system, &own, &canary).await;
 
-    system.ensure_none(&canary.names).await.unwrap_err();
+    system.ensure_none(&canary).await.unwrap_err();
     let found = red(&system, &own, &canary).await;
     assert!(found.contains(&"canary_reads_its_secret".to_owned()), "{found:?}");
-    system.ensure_none(&own.names).await.unwrap_err();
+    system.ensure_none(&own).await.unwrap_err();
 }
 
 impl Cluster {

@@ -72,7 +72,7 @@ async fn drift_is_seen_and_mended() {
         system.ensure(&tenant).await.unwrap();
         assert_eq!(drift(&system, &tenant).await, Vec::<&str>::new(), "after {words}");
     }
-    system.ensure_none(&tenant.names).await.unwrap_err();
+    system.ensure_none(&tenant).await.unwrap_err();
     assert_eq!(drift(&system, &tenant).await, ["the namespace is being deleted"]);
 }
 
@@ -110,5 +110,5 @@ async fn what_others_add_is_told_and_left_to_them() {
         cluster.admin(Method::DELETE, &format!("{path}/{at}"), Value::Null).await;
     }
     assert_eq!(drift(&system, &tenant).await, Vec::<&str>::new());
-    system.ensure_none(&tenant.names).await.unwrap_err();
+    system.ensure_none(&tenant).await.unwrap_err();
 }

@@ -30,8 +30,8 @@ async fn a_cluster_that_is_away_is_broken_and_attests_nothing() {
     // Nothing listens on the discard port of the loopback address.
     let system = cluster.system_at("https://127.0.0.1:9", LONG);
     assert_eq!(system.ensure(&own).await.unwrap_err().class, ErrorClass::Broken);
-    assert_eq!(system.ensure_none(&own.names).await.unwrap_err().class, ErrorClass::Broken);
-    assert_eq!(system.remains(&own.names).await.unwrap_err().class, ErrorClass::Broken);
+    assert_eq!(system.ensure_none(&own).await.unwrap_err().class, ErrorClass::Broken);
+    assert_eq!(system.remains(&own).await.unwrap_err().class, ErrorClass::Broken);
     assert_eq!(system.drift(&own).await.unwrap_err().class, ErrorClass::Broken);
     assert_eq!(red(&system, &own, &canary).await.len(), 29, "what could not be tried did not pass");
 }
@@ -43,7 +43,7 @@ async fn a_token_that_is_nobodys_is_refused_and_not_told() {
     let refused = stranger.ensure(&tenant).await.unwrap_err();
     assert_eq!((refused.class, refused.status), (ErrorClass::Refused, Some(401)));
     assert!(!format!("{refused} {refused:?}").contains("nobodys"));
-    assert_eq!(stranger.remains(&tenant.names).await.unwrap_err().class, ErrorClass::Refused);
+    assert_eq!(stranger.remains(&tenant).await.unwrap_err().class, ErrorClass::Refused);
 }
 
 #[tokio::test]
@@ -71,8 +71,8 @@ async fn every_bad_answer_has_its_class_and_none_of_its_text() {
         let system = cluster.system_at(&far_side.url, LONG);
         for failed in [
             system.ensure(&tenant).await.unwrap_err(),
-            system.ensure_none(&tenant.names).await.unwrap_err(),
-            system.remains(&tenant.names).await.unwrap_err(),
+            system.ensure_none(&tenant).await.unwrap_err(),
+            system.remains(&tenant).await.unwrap_err(),
         ] {
             assert_eq!(failed.class, expected, "{status}: {failed}");
             assert!(!format!("{failed} {failed:?}").contains("hush"));
@@ -91,14 +91,14 @@ async fn a_cut_connection_and_a_silent_one_leave_it_unknown() {
         }
     };
     tokio::select! {
-        outcome = system.remains(&tenant.names) => assert_eq!(outcome.unwrap_err().class, ErrorClass::Broken),
+        outcome = system.remains(&tenant) => assert_eq!(outcome.unwrap_err().class, ErrorClass::Broken),
         () = hang_up => {}
     }
 
     // Connections are taken by the kernel, and nobody answers.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", silent.local_addr().unwrap());
-    let late = cluster.system_at(&address, Duration::from_millis(50)).remains(&tenant.names).await;
+    let late = cluster.system_at(&address, Duration::from_millis(50)).remains(&tenant).await;
     let late = late.unwrap_err();
     assert_eq!((late.class, late.reason), (ErrorClass::Broken, "no answer in time"));
 }

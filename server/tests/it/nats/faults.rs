@@ -87,13 +87,13 @@ async fn a_wire_that_is_cut_or_falls_silent_breaks_the_call_and_not_the_next() {
     nats.ensure(&tenant).await.unwrap();
 
     wire.fall_silent();
-    for failed in [nats.ensure(&tenant).await.map(drop), nats.remains(&tenant.names).await.map(drop)] {
+    for failed in [nats.ensure(&tenant).await.map(drop), nats.remains(&tenant).await.map(drop)] {
         assert_eq!(failed.unwrap_err().class, ErrorClass::Broken);
     }
     wire.recover();
     nats.ensure(&tenant).await.unwrap();
-    nats.ensure_none(&tenant.names).await.unwrap();
-    assert_eq!(nats.remains(&tenant.names).await.unwrap(), []);
+    nats.ensure_none(&tenant).await.unwrap();
+    assert_eq!(nats.remains(&tenant).await.unwrap(), []);
 }
 
 #[tokio::test]

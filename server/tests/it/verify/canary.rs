@@ -179,8 +179,8 @@ async fn an_openbao_that_echoes_the_secret_or_the_token_is_not_quoted() {
 
         said.note(&system.check().await);
         said.note(&system.ensure(&wanted(&tenant)).await);
-        said.note(&system.ensure_none(&tenant).await);
-        said.note(&system.remains(&tenant).await);
+        said.note(&system.ensure_none(&wanted(&tenant)).await);
+        said.note(&system.remains(&wanted(&tenant)).await);
         said.note(&store.get(&tenant, connector, 1).await);
         let failures = [
             store.put(&tenant, connector, 0, &secrets).await.map(drop),
