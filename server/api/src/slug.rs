@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::TenantId;
+
 /// The longest slug, in characters. `tenant-` before it must still fit a DNS label (63), and room is
 /// left for the suffixes that systems add to names of their own.
 pub const MAX_LEN: usize = 40;
@@ -30,7 +32,6 @@ pub const RESERVED: &[&str] = &[
     "help",
     "identity",
     "integraci",
-    "integraci-canary",
     "internal",
     "kube-node-lease",
     "kube-public",
@@ -88,20 +89,24 @@ pub enum SlugError {
         "a slug is made of lower-case letters, digits and single hyphens, begins with a letter and does not end with a hyphen"
     )]
     Form,
-    /// One of [`RESERVED`].
+    /// One of [`RESERVED`], or a canary's.
     #[error("this slug is reserved for the platform itself; choose another")]
     Reserved,
 }
 
-/// The slug of the canary: a tenant of the platform's own, whose places the attestations of others try
-/// to reach. It is reserved, so that nobody else has it.
+/// What the slugs of canaries begin with: tenants of a platform's own, whose places the attestations of
+/// others try to reach. Reserved, so that nobody else has one.
 const CANARY: &str = "integraci-canary";
+/// How many hexadecimal digits of their ids tell them apart.
+const CANARY_DIGITS: usize = 8;
 
 impl Slug {
-    /// The canary's.
+    /// That of the canary of an id. Platforms that share a system each have their own there.
     #[must_use]
-    pub fn canary() -> Self {
-        Self(CANARY.to_owned())
+    pub fn canary(id: TenantId) -> Self {
+        let id = id.uuid().simple().to_string();
+        // The end of a UUIDv7 is random, its beginning the time.
+        Self(format!("{CANARY}-{}", &id[id.len() - CANARY_DIGITS..]))
     }
 
     /// The slug as text.
@@ -123,7 +128,7 @@ impl FromStr for Slug {
         if !plain || !starts || text.ends_with('-') || text.contains("--") {
             return Err(SlugError::Form);
         }
-        if RESERVED.binary_search(&text).is_ok() {
+        if RESERVED.binary_search(&text).is_ok() || text.starts_with(CANARY) {
             return Err(SlugError::Reserved);
         }
         Ok(Self(text.to_owned()))
@@ -187,6 +192,7 @@ mod tests {
             ("admin", SlugError::Reserved),
             ("kube-system", SlugError::Reserved),
             (CANARY, SlugError::Reserved),
+            (Slug::canary(TenantId::from_uuid(uuid::Uuid::nil())).as_str(), SlugError::Reserved),
         ] {
             assert_eq!(bad.parse::<Slug>(), Err(why), "{bad}");
         }

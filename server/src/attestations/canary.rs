@@ -1,9 +1,10 @@
 //! The canary: a tenant of the platform's own, there to be reached and not to be reached. What the
 //! attestations of others try is to get at what is its.
 //!
-//! It has one id and one slug wherever the platform runs, is shown to nobody, and is made when it is
-//! first needed: its rows by [`rows`], one in every table that tenants may read (a test holds this to
-//! what the catalogue says), and its place in a system by the attestation that is made there.
+//! An installation of the platform has one, with an id and a slug of its own, so that two installations
+//! may share a system. It is shown to nobody, and made when it is first needed: its rows by [`ensure`], one
+//! in every table that tenants may read (a test holds this to what the catalogue says), and its place in
+//! a system by the attestation that is made there.
 
 use integraci_api::tenants::TenantNames;
 use integraci_api::{Slug, TenantId};
@@ -11,23 +12,16 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::isolation::{Limits, Wanted};
-use crate::store::{Store, StoreError, Tx};
+use crate::source::Source;
+use crate::store::{PlatformTx, Store, StoreError, Tx};
 
-/// The canary's id, and that of everything it has. The same everywhere, so that a place in a system is
-/// the canary's whichever installation made it.
-const ID: Uuid = Uuid::from_u128(0x0193_5f2c_4b00_7000_8000_ca9a_51de_ca9a);
-
-/// What the canary is to have.
-pub(super) fn wanted() -> Wanted {
-    Wanted {
-        tenant: TenantId::from_uuid(ID),
-        names: TenantNames::of(&Slug::canary()),
-        suspended: false,
-        limits: Limits::SHIPPED,
-    }
+/// What the canary of an id is to have.
+pub(super) fn wanted(id: TenantId) -> Wanted {
+    let names = TenantNames::of(&Slug::canary(id));
+    Wanted { tenant: id, names, suspended: false, limits: Limits::SHIPPED }
 }
 
-/// Its rows, `$1` being its id. Times are so far away that nothing takes them for old.
+/// Its rows, `$1` being its id, and that of all it has. Times are so far away that nothing takes them for old.
 const ROWS: &[&str] = &[
     "INSERT INTO quota (tenant_id, dimension, plan_max) VALUES ($1, 'connectors', 0) ON CONFLICT DO NOTHING",
     "INSERT INTO connector (id, tenant_id, name, kind, config, secret_ref, status, created_at, updated_at)
@@ -50,34 +44,57 @@ const OWN_ROWS: &[&str] = &[
      VALUES ($1, $1, now(), false, '{}', 'none', '') ON CONFLICT DO NOTHING",
 ];
 
-/// Sees to it that the canary's rows are there.
+/// The canary with all its rows, made if it is not there yet.
 ///
 /// # Errors
 /// The store's.
-pub(super) async fn rows(store: &Store) -> Result<(), Error> {
+pub(super) async fn ensure(store: &Store, source: Source) -> Result<Wanted, Error> {
     let mut tx = store.platform_tx().await?;
+    let id = match find(&mut tx).await? {
+        Some(id) => id,
+        None => make(&mut tx, source).await?,
+    };
+    for statement in ROWS {
+        insert(&mut tx, statement, id).await?;
+    }
+    tx.commit().await?;
+    let canary = TenantId::from_uuid(id);
+    let mut tx = store.tenant_tx(canary).await?;
+    for statement in OWN_ROWS {
+        insert(&mut tx, statement, id).await?;
+    }
+    tx.commit().await?;
+    Ok(wanted(canary))
+}
+
+async fn find(tx: &mut PlatformTx) -> Result<Option<Uuid>, StoreError> {
+    let found = sqlx::query_scalar("SELECT id FROM tenant WHERE canary").fetch_optional(tx.conn());
+    found.await.map_err(StoreError::on("look for the canary"))
+}
+
+async fn make(tx: &mut PlatformTx, source: Source) -> Result<Uuid, StoreError> {
+    // Until this transaction ends nobody else makes one.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('the canary'))")
+        .execute(tx.conn())
+        .await
+        .map_err(StoreError::on("lock the canary"))?;
+    if let Some(id) = find(tx).await? {
+        return Ok(id);
+    }
+    let id = source.uuid();
     sqlx::query(
         "INSERT INTO tenant (id, slug, name, plan, owner_email, delete_protection, status, canary, created_at, updated_at)
-         VALUES ($1, $2, 'Canary', 'canary', 'nobody@invalid', true, 'active', true, now(), now())
-         ON CONFLICT (id) DO NOTHING",
+         VALUES ($1, $2, 'Canary', 'canary', 'nobody@invalid', true, 'active', true, now(), now())",
     )
-    .bind(ID)
-    .bind(Slug::canary().as_str())
+    .bind(id)
+    .bind(Slug::canary(TenantId::from_uuid(id)).as_str())
     .execute(tx.conn())
     .await
     .map_err(StoreError::on("make the canary"))?;
-    for statement in ROWS {
-        insert(&mut tx, statement).await?;
-    }
-    tx.commit().await?;
-    let mut tx = store.tenant_tx(TenantId::from_uuid(ID)).await?;
-    for statement in OWN_ROWS {
-        insert(&mut tx, statement).await?;
-    }
-    Ok(tx.commit().await?)
+    Ok(id)
 }
 
-async fn insert(tx: &mut impl Tx, statement: &'static str) -> Result<(), StoreError> {
-    let inserted = sqlx::query(statement).bind(ID).execute(tx.conn()).await;
+async fn insert(tx: &mut impl Tx, statement: &'static str, id: Uuid) -> Result<(), StoreError> {
+    let inserted = sqlx::query(statement).bind(id).execute(tx.conn()).await;
     inserted.map(drop).map_err(StoreError::on("give the canary its rows"))
 }

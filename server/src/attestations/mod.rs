@@ -134,8 +134,8 @@ impl Attestations {
     }
 
     async fn attest(&self, run: Run, once: &Once) -> Result<Attestation, Error> {
-        canary::rows(&self.store).await?;
-        let tried = self.tries.run(&run.own, &run.homes).await;
+        let canary = canary::ensure(&self.store, self.source).await?;
+        let tried = self.tries.run(&run.own, &canary, &run.homes).await;
         let mut statement = Statement {
             id: AttestationId::from_uuid(self.source.uuid()),
             tenant_id: run.own.tenant,

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use integraci_api::attestations::{Check, CheckKind};
 
-use super::canary;
-use crate::isolation::{Cells, Isolation, System, Wanted};
+use crate::isolation::{Cells, ErrorClass, Isolation, System, SystemError, Wanted};
 use crate::source::Source;
 
 /// How long one system may take for its attempts; a client waits for the slowest.
@@ -19,6 +18,9 @@ const CANARY: Duration = Duration::from_secs(15);
 /// How long the canary's place is taken to be as it was last made. If somebody spoils it meanwhile, the
 /// controls tell, and the next attestation makes it anew.
 const CANARY_KEPT: Duration = Duration::from_secs(300);
+/// How often a system is asked that is busy, with another replica making the same place for instance: there
+/// is no saga that would come back for the canary.
+const BUSY_PAUSE: Duration = Duration::from_millis(500);
 
 /// Tries tenants' isolation in every system.
 #[derive(Clone)]
@@ -26,8 +28,11 @@ pub(super) struct Tries {
     postgres: Arc<dyn Isolation>,
     cells: Arc<Cells>,
     source: Source,
-    canaries: Arc<Mutex<BTreeMap<(System, String), Instant>>>,
+    canaries: Arc<Mutex<BTreeMap<(System, String), Kept>>>,
 }
+
+/// When the canary's place in a cell was last made. Held while it is made.
+type Kept = Arc<tokio::sync::Mutex<Option<Instant>>>;
 
 /// What came of it.
 pub(super) struct Tried {
@@ -41,17 +46,17 @@ impl Tries {
     }
 
     /// Tries everything for a tenant that lives in these cells.
-    pub(super) async fn run(&self, own: &Wanted, homes: &BTreeMap<System, String>) -> Tried {
+    pub(super) async fn run(&self, own: &Wanted, canary: &Wanted, homes: &BTreeMap<System, String>) -> Tried {
         let off = |system: &&System| **system != System::Postgres && !homes.contains_key(*system);
         let on = System::ALL.iter().filter(|system| !off(system));
-        let tried = on.map(|system| self.system(*system, homes.get(system).map(String::as_str), own));
+        let tried = on.map(|system| self.system(*system, homes.get(system).map(String::as_str), own, canary));
         Tried {
             checks: join_all(tried).await.into_iter().flatten().collect(),
             off: System::ALL.iter().filter(off).copied().collect(),
         }
     }
 
-    async fn system(&self, system: System, cell: Option<&str>, own: &Wanted) -> Vec<Check> {
+    async fn system(&self, system: System, cell: Option<&str>, own: &Wanted, canary: &Wanted) -> Vec<Check> {
         let home = match cell {
             None => Some(&self.postgres),
             Some(cell) => self.cells.get(system, cell),
@@ -61,9 +66,9 @@ impl Tries {
         };
         let mut checks = Vec::new();
         if let Some(cell) = cell {
-            checks.extend(self.canary_missing(system, cell, home.as_ref()).await);
+            checks.extend(self.canary_missing(system, cell, home.as_ref(), canary).await);
         }
-        match tokio::time::timeout(ATTEMPTS, home.attest(own, &canary::wanted())).await {
+        match tokio::time::timeout(ATTEMPTS, home.attest(own, canary)).await {
             Ok(found) => {
                 let kinds: BTreeSet<_> = found.iter().map(|check| check.kind == CheckKind::Attempt).collect();
                 if kinds.len() < 2 {
@@ -75,31 +80,42 @@ impl Tries {
         }
         if let Some(cell) = cell
             && checks.iter().any(|check| !check.passed)
+            && let Ok(mut made) = self.kept(system, cell).try_lock()
         {
-            self.canaries().remove(&(system, cell.to_owned()));
+            *made = None;
         }
         checks
     }
 
     /// Sees to it that the canary has its place; a failed check if it has not.
-    async fn canary_missing(&self, system: System, cell: &str, home: &dyn Isolation) -> Option<Check> {
-        let key = (system, cell.to_owned());
-        if self.canaries().get(&key).is_some_and(|made| made.elapsed() < CANARY_KEPT) {
-            return None;
-        }
-        let observed = match tokio::time::timeout(CANARY, home.ensure(&canary::wanted())).await {
-            Ok(Ok(_)) => {
-                self.canaries().insert(key, Instant::now());
-                return None;
+    async fn canary_missing(
+        &self,
+        system: System,
+        cell: &str,
+        home: &dyn Isolation,
+        canary: &Wanted,
+    ) -> Option<Check> {
+        let kept = self.kept(system, cell);
+        let made = async {
+            // Of several attestations at once, one makes it and the others wait.
+            let mut made = kept.lock().await;
+            if made.is_none_or(|made| made.elapsed() >= CANARY_KEPT) {
+                make(home, canary).await?;
+                *made = Some(Instant::now());
             }
+            Ok::<_, SystemError>(())
+        };
+        let observed = match tokio::time::timeout(CANARY, made).await {
+            Ok(Ok(())) => return None,
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it was not there in time".to_owned(),
         };
         Some(self.failed(system, &CANARY_THERE, &observed))
     }
 
-    fn canaries(&self) -> std::sync::MutexGuard<'_, BTreeMap<(System, String), Instant>> {
-        self.canaries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self, system: System, cell: &str) -> Kept {
+        let mut canaries = self.canaries.lock().unwrap_or_else(PoisonError::into_inner);
+        canaries.entry((system, cell.to_owned())).or_default().clone()
     }
 
     fn failed(&self, system: System, wanted: &Control, observed: &str) -> Check {
@@ -112,6 +128,19 @@ impl Tries {
             observed: observed.to_owned(),
             passed: false,
             at: self.source.now(),
+        }
+    }
+}
+
+/// Makes the canary's place, however often a system says that it is busy.
+async fn make(home: &dyn Isolation, canary: &Wanted) -> Result<(), SystemError> {
+    loop {
+        match home.ensure(canary).await {
+            Ok(_) => return Ok(()),
+            Err(SystemError { class: ErrorClass::Busy { retry_after }, .. }) => {
+                tokio::time::sleep(retry_after.unwrap_or(BUSY_PAUSE).min(BUSY_PAUSE)).await;
+            }
+            Err(error) => return Err(error),
         }
     }
 }
@@ -143,6 +172,10 @@ const BOTH_SIDES: Control = Control {
 
 #[cfg(test)]
 mod tests {
+    use integraci_api::TenantId;
+    use uuid::Uuid;
+
+    use super::super::canary;
     use super::*;
     use crate::isolation::postgres::Postgres;
     use crate::store::{Store, StoreConfig};
@@ -160,7 +193,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_system_that_is_away_fails_and_one_that_is_off_is_only_named() {
         let homes = BTreeMap::from([(System::Nats, "gone".to_owned())]);
-        let tried = nowhere().run(&canary::wanted(), &homes).await;
+        let [own, canary] = [1, 2].map(|id| canary::wanted(TenantId::from_uuid(Uuid::from_u128(id))));
+        let tried = nowhere().run(&own, &canary, &homes).await;
         assert_eq!(tried.off, [System::OpenBao, System::Keycloak, System::Kubernetes]);
         assert!(tried.checks.iter().all(|check| !check.passed), "{:?}", tried.checks);
         let systems: BTreeSet<_> = tried.checks.iter().map(|check| check.system).collect();
