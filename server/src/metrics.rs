@@ -33,6 +33,10 @@ impl Metrics {
             "Places found to differ from what they should be"
         );
         metrics::describe_counter!(
+            "integraci_attestations_total",
+            "Attestations made, by whether they passed"
+        );
+        metrics::describe_counter!(
             "integraci_step_failures_total",
             "Steps of operations that failed, by class"
         );

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use integraci_api::TenantId;
 use integraci_api::attestations::{self, CheckKind};
+use integraci_api::{ProblemCode, TenantId};
 use tfplugin::{Cx, DataSource, Diagnostics, Schema, Text, Value};
 use time::OffsetDateTime;
 
@@ -17,8 +17,9 @@ use crate::views::time;
 /// place in, to get from there at what is another's, and signs what it saw.
 ///
 /// Reading this has it tried anew, which takes some seconds, unless there is an attestation not older than
-/// `max_age` in which everything passed. Use it in a `check` block: then a tenant that is not isolated, or
-/// suspended (nothing can be tried from its places then), is told as a warning with every plan.
+/// `max_age` in which everything passed. Use it in a `check` block: then a tenant that is not isolated is
+/// told as a warning with every plan. From the places of a suspended tenant nothing can be tried: then
+/// `passed` is `false`, `failed_checks` says `suspended`, and there is no attestation.
 #[derive(Schema)]
 pub(crate) struct Attestation {
     /// The tenant.
@@ -97,8 +98,11 @@ impl DataSource for Attestation {
         }
         // One that somebody else has under way may have begun before what this is to tell of.
         let make = async || api.attestation_make(tenant, &IdempotencyKey::fresh(), &patience).await;
-        let made = api.once_free(&patience, make).await.map_err(told)?;
-        Ok(config.with(made))
+        match api.once_free(&patience, make).await {
+            Ok(made) => Ok(config.with(made)),
+            Err(error) if error.code() == Some(ProblemCode::Suspended) => Ok(config.without()),
+            Err(error) => Err(told(error)),
+        }
     }
 }
 
@@ -108,6 +112,21 @@ fn is_good(statement: &attestations::Statement, max_age: Duration, now: OffsetDa
 }
 
 impl Attestation {
+    /// Nothing can be tried.
+    fn without(self) -> Self {
+        let because = ProblemCode::Suspended.as_str().to_owned();
+        Self {
+            passed: false.into(),
+            failed_checks: vec![because.into()].into(),
+            off: Vec::new().into(),
+            checks: Vec::new().into(),
+            id: Value::Null,
+            issued_at: Value::Null,
+            envelope: Value::Null,
+            ..self
+        }
+    }
+
     fn with(self, made: attestations::Attestation) -> Self {
         let attestations::Attestation { statement, envelope } = made;
         let failed = statement.checks.iter().filter(|check| !check.passed);

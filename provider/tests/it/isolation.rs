@@ -125,6 +125,17 @@ async fn an_attestation_is_made_unless_there_is_a_good_one() {
 }
 
 #[tokio::test]
+async fn a_suspended_tenant_is_told_and_spoils_no_plan() {
+    let world = World::start().await;
+    let terraform = Terraform::new(&world.fake.url);
+    let suspended = attested("").replace("name ", "suspended = true\n  name ");
+    terraform.configure(&suspended).apply().await.ok();
+    let plan = terraform.plan().await;
+    assert_eq!(plan.code, 0, "{}", plan.text);
+    assert!(plan.text.contains("Reached: suspended"), "{}", plan.text);
+}
+
+#[tokio::test]
 async fn credentials_are_taken_for_a_run_and_given_back() {
     let world = World::start().await;
     let terraform = Terraform::new(&world.fake.url);

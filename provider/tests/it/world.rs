@@ -210,6 +210,9 @@ impl State {
     }
 
     fn attest(&mut self, tenant: &str) -> Response {
+        if self.tenants[tenant].suspended {
+            return problem_of(ProblemCode::Suspended);
+        }
         let id = AttestationId::from_uuid(self.id());
         let (tenant, now, passed) = (&self.tenants[tenant], OffsetDateTime::now_utc(), !self.is_open);
         let check = Check {

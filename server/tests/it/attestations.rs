@@ -37,7 +37,7 @@ async fn an_attestation_is_kept_and_checked_without_the_platform() {
     let app = App::new().await;
     let tenant = app.tenant().await;
     let made = attest(&app, tenant).await;
-    assert_eq!(failed(&made, System::Postgres), Vec::<&Check>::new());
+    assert!(made.statement.passed, "{made:?}");
     assert_eq!(made.statement.off, [System::Keycloak, System::Nats, System::Kubernetes]);
     let tried: BTreeSet<_> = made.statement.checks.iter().map(|check| check.system).collect();
     assert_eq!(tried, BTreeSet::from([System::Postgres, System::OpenBao]));
@@ -189,7 +189,7 @@ async fn the_canary_is_nobodys() {
         let reply = app.send(method.clone(), &path, None).await;
         assert_eq!(reply.status, StatusCode::NOT_FOUND, "{method} {path}: {reply:?}");
     }
-    let wanted = json!({"slug": "integraci-canary", "name": "Mine", "plan": "free",
+    let wanted = json!({"slug": "integraci-canary-2", "name": "Mine", "plan": "free",
         "owner_email": "it@test.example"});
     let refused = app.send(Method::POST, "/v1/tenants", Some(wanted)).await;
     assert_eq!(refused.problem(), ("invalid_request", vec!["/slug"]));
