@@ -93,7 +93,7 @@ impl Fault {
     fn pass(self, gate: &Gate, call: Armed) -> Result<()> {
         let (mode, lasts) = match self {
             Self::Slow => (Mode::Slow, TOO_LATE),
-            Self::Cut => (Mode::Deaf, OUTAGE),
+            Self::Cut => (Mode::Deaf, OUTAGE / 2),
             Self::Garbled => (Mode::Garbled, OUTAGE),
             _ => (Mode::Shut, OUTAGE),
         };
@@ -102,6 +102,7 @@ impl Fault {
         thread::sleep(lasts);
         if self == Self::Cut {
             gate.set(Mode::Shut);
+            thread::sleep(lasts);
         }
         Ok(())
     }

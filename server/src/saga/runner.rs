@@ -168,7 +168,15 @@ impl Shared {
             return Vec::new();
         }
         let sent_at_ms = self.now_ms();
-        match lease::claim(&self.store, &self.config.replica, self.config.lease, &self.known, room).await {
+        let claim = lease::claim(&self.store, &self.config.replica, self.config.lease, &self.known, room);
+        // What a connection claims that has gone silent is taken up again after its lease; waited for any
+        // longer, it would be the last that this replica claims.
+        let claimed = tokio::time::timeout(self.config.lease, claim).await;
+        let Ok(claimed) = claimed else {
+            tracing::warn!("the database did not answer; trying again");
+            return Vec::new();
+        };
+        match claimed {
             Ok(claimed) => claimed.into_iter().map(|claimed| (sent_at_ms, claimed)).collect(),
             Err(error) => {
                 warn_of(&error, "no operations could be claimed; trying again");

@@ -225,15 +225,33 @@ impl Client {
 
     /// Makes a call; anything else than success is an error.
     pub(super) async fn done(&self, call: Call<'_>) -> Result<Zeroizing<Vec<u8>>, SystemError> {
+        Ok(self.answered(call).await?.body)
+    }
+
+    async fn answered(&self, call: Call<'_>) -> Result<Answer, SystemError> {
         let operation = call.operation;
         let answer = self.send(call).await?;
-        if answer.status.is_success() { Ok(answer.body) } else { Err(self.refusal(operation, &answer)) }
+        let is_ours = || answer.body.is_empty() || serde_json::from_slice::<IgnoredAny>(&answer.body).is_ok();
+        match answer.status.is_success() {
+            true if is_ours() => Ok(answer),
+            // Something between us and Keycloak says yes to anything.
+            true => Err(self.strange(operation)),
+            false => Err(self.refusal(operation, &answer)),
+        }
+    }
+
+    /// Makes a call that changes something; the status says what came of it.
+    async fn changed(&self, call: Call<'_>) -> Result<StatusCode, SystemError> {
+        Ok(self.answered(call).await?.status)
     }
 
     /// Makes something; tells whether it was made, as opposed to being there already.
     pub(super) async fn make(&self, call: Call<'_>) -> Result<bool, SystemError> {
-        match self.done(call).await {
-            Ok(_) => Ok(true),
+        let operation = call.operation;
+        match self.changed(call).await {
+            Ok(StatusCode::CREATED | StatusCode::NO_CONTENT) => Ok(true),
+            // Something that answers for it, and has made nothing.
+            Ok(_) => Err(self.strange(operation)),
             Err(there) if there.status == Some(409) => Ok(false),
             Err(failed) => Err(failed),
         }
@@ -241,8 +259,10 @@ impl Client {
 
     /// Removes something. Finding it gone is success.
     pub(super) async fn remove(&self, call: Call<'_>) -> Result<(), SystemError> {
-        match self.done(call).await {
-            Ok(_) => Ok(()),
+        let operation = call.operation;
+        match self.changed(call).await {
+            Ok(StatusCode::NO_CONTENT) => Ok(()),
+            Ok(_) => Err(self.strange(operation)),
             Err(gone) if gone.class == ErrorClass::Gone => Ok(()),
             Err(failed) => Err(failed),
         }

@@ -17,7 +17,7 @@ use integraci_api::SecretText;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderValue};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use subtle::ConstantTimeEq as _;
 use tracing::Instrument as _;
 use zeroize::Zeroizing;
@@ -294,6 +294,9 @@ impl Client {
         let body = read_bounded(response).await.map_err(|reason| broken(operation, reason))?;
         if status == StatusCode::NOT_FOUND {
             absence(operation, &body).map(Some)
+        } else if !body.is_empty() && serde_json::from_slice::<IgnoredAny>(&body).is_err() {
+            // Something between us and OpenBao says yes to anything.
+            Err(broken(operation, "the answer is not what OpenBao sends"))
         } else {
             Ok(Some(Answer::Body(body)))
         }
