@@ -166,6 +166,17 @@ async fn a_deletion_that_was_cut_off_anywhere_is_finished_by_the_next() {
     world.removed(&[&tenant]).await;
     assert_eq!(files(&account).1.read_dir().map_or(0, Iterator::count), 0);
 
+    // Without its keys an account is told of, and left alone.
+    let tenant = world.tenant().await;
+    let account = world.account(&tenant).await;
+    world.keys.remove(System::Nats, &tenant.names).await.unwrap();
+    let lost = [Remnant { class: "account", name: account.clone() }];
+    assert_eq!(world.nats.remains(&tenant).await.unwrap(), lost);
+    assert_eq!(World::new().await.nats.remains(&tenant).await.unwrap(), [], "another platform's");
+    world.nats.ensure_none(&tenant).await.unwrap();
+    assert_eq!(world.nats.remains(&tenant).await.unwrap(), lost);
+    operator.delete(&account).await;
+
     // Keys were made, and the account never.
     let tenant = fresh();
     let text = SecretText::new("SA of no account".to_owned());

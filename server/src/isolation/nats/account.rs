@@ -52,6 +52,18 @@ impl Nats {
         Ok(Found { claims: newest, agreed })
     }
 
+    /// The accounts that were made for a tenant, by their name and mark among all that a resolver node has.
+    pub(super) async fn accounts_of(&self, tenant: &TenantNames) -> Result<Vec<String>, SystemError> {
+        let parts = self.system.ask_for_parts("accounts_list", "$SYS.REQ.CLAIMS.PACK").await?;
+        let origin = self.origin(tenant);
+        let entries = parts.iter().filter_map(|part| std::str::from_utf8(part).ok()).flat_map(str::lines);
+        let accounts = entries.filter_map(|entry| {
+            let (account, jwt) = entry.split_once('|')?;
+            AccountClaims::read(jwt)?.is(&tenant.nats_account, &origin).then(|| account.to_owned())
+        });
+        Ok(accounts.collect())
+    }
+
     /// Makes sure, once, that the nodes hear what the operator's key signs, and delete what it says: they
     /// would also keep the accounts of a key that they do not know, though nobody could use them.
     pub(super) async fn operator_check(&self) -> Result<(), SystemError> {
@@ -122,7 +134,8 @@ impl Nats {
     /// Removes all streams of an account, with nobody of the tenant's in it any more.
     pub(super) async fn account_empty(&self, account: &str, tenant: &TenantNames) -> Result<(), SystemError> {
         let issuer = self.key(KeyPairType::Account)?;
-        let closing = AccountClaims::closing(&tenant.nats_account, &issuer.public_key());
+        let closing =
+            AccountClaims::closing(&tenant.nats_account, &self.origin(tenant), &issuer.public_key());
         let found = self.account(account).await?;
         self.account_write(account, &closing, found.claims.as_ref()).await?;
         let user = self.platform_user(&issuer, account, &tenant.nats_subject_prefix)?;

@@ -203,7 +203,14 @@ async fn claims_looked_at(
     let shares = |claims: &AccountClaims| claims.has(EXPORTS) || claims.has(IMPORTS);
     let apart = !shares(&own_claims) && !shares(&canary_claims);
     seen.note(SHARED, apart, "none", "an account exports or imports subjects");
-    let wanted = AccountClaims::of(own, own_keys, nats.replicas(), Some(&own_claims), nats.now_s());
+    let wanted = AccountClaims::of(
+        own,
+        own_keys,
+        &nats.origin(&own.names),
+        nats.replicas(),
+        Some(&own_claims),
+        nats.now_s(),
+    );
     let as_made = own_found.agreed && own_claims.differences(&wanted).is_empty();
     seen.note(AS_MADE, as_made, "the same", "they differ");
     Ok(())

@@ -37,6 +37,13 @@ pub(super) const IMPORTS: &str = "imports";
 /// What an account's tags say of ours.
 pub(super) const OWNER_TAG: &str = "managed-by:integraci";
 
+/// A tag that tells of which keys an account is made, by where they are kept, to whoever knows that: it
+/// stays when the keys are lost.
+pub(super) fn origin(place: &str) -> String {
+    let digest = hex::encode(Sha256::digest(place));
+    format!("origin:{}", &digest[..32])
+}
+
 /// The two keys of a tenant's account.
 pub(super) struct AccountKeys {
     /// What the account is known by. Signs the platform's own users in it.
@@ -65,6 +72,7 @@ impl AccountClaims {
     pub(super) fn of(
         wanted: &Wanted,
         keys: &AccountKeys,
+        origin: &str,
         replicas: u8,
         revoked: Option<&Self>,
         now_s: i64,
@@ -80,7 +88,7 @@ impl AccountClaims {
         let nats = json!({
             "type": "account",
             "version": 2,
-            "tags": [OWNER_TAG],
+            "tags": [OWNER_TAG, origin],
             "limits": {
                 "subs": SUBSCRIPTIONS,
                 "data": UNLIMITED,
@@ -110,11 +118,11 @@ impl AccountClaims {
     }
 
     /// What an account is while it is taken down: nobody of the tenant's gets in, and the platform does.
-    pub(super) fn closing(name: &str, platform_key: &str) -> Self {
+    pub(super) fn closing(name: &str, origin: &str, platform_key: &str) -> Self {
         let nats = json!({
             "type": "account",
             "version": 2,
-            "tags": [OWNER_TAG],
+            "tags": [OWNER_TAG, origin],
             "limits": {
                 "subs": SUBSCRIPTIONS, "data": UNLIMITED, "payload": UNLIMITED,
                 "imports": 0, "exports": 0, "wildcards": false, "disallow_bearer": true,
@@ -200,6 +208,13 @@ impl AccountClaims {
             Some(Value::Object(fields)) => !fields.is_empty(),
             Some(_) => true,
         }
+    }
+
+    /// Whether they are of the account of that name that we made from the keys of that origin.
+    pub(super) fn is(&self, name: &str, origin: &str) -> bool {
+        let tags = self.nats.get("tags").and_then(Value::as_array);
+        let tagged = |tag: &str| tags.is_some_and(|tags| tags.iter().any(|found| found == tag));
+        self.name == name && tagged(OWNER_TAG) && tagged(origin)
     }
 
     /// Whether all users are shut out.
@@ -327,4 +342,77 @@ pub(super) fn sign(
     let signed = format!("{}.{}", encode(header), encode(claims));
     let signature = URL_SAFE_NO_PAD.encode(issuer.sign(signed.as_bytes())?);
     Ok(format!("{signed}.{signature}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use integraci_api::TenantId;
+    use integraci_api::tenants::TenantNames;
+
+    use super::*;
+    use crate::isolation::Limits;
+
+    const NOW_S: i64 = 1_000;
+
+    fn wanted(suspended: bool) -> Wanted {
+        let names = TenantNames::of(&"acme".parse().unwrap());
+        Wanted { tenant: TenantId::from_uuid(uuid::Uuid::nil()), names, suspended, limits: Limits::SHIPPED }
+    }
+
+    fn keys() -> AccountKeys {
+        AccountKeys { identity: KeyPair::new_account(), signing: KeyPair::new_account() }
+    }
+
+    fn made(suspended: bool, keys: &AccountKeys, before: Option<&AccountClaims>) -> AccountClaims {
+        AccountClaims::of(&wanted(suspended), keys, &origin("place"), 1, before, NOW_S)
+    }
+
+    #[test]
+    fn claims_read_back_as_they_were_signed_and_are_later_than_those_before() {
+        let (operator, keys) = (KeyPair::new_operator(), keys());
+        let claims = made(false, &keys, None);
+        let jwt = claims.sign(&operator, &keys.account(), None, NOW_S).unwrap();
+        let (signed, signature) = jwt.rsplit_once('.').unwrap();
+        operator.verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
+        let read = AccountClaims::read(&jwt).unwrap();
+        assert!(read.says_as(&claims) && read.is("tenant-acme", &origin("place")));
+        assert!(
+            !read.is("tenant-acme", &origin("another place")) && !read.is("tenant-acne", &origin("place"))
+        );
+        assert_eq!(read.issued_at_s(), NOW_S);
+        let next = claims.sign(&operator, &keys.account(), Some(&read), NOW_S - 100).unwrap();
+        assert_eq!(AccountClaims::read(&next).unwrap().issued_at_s(), NOW_S + 1);
+        for garbage in ["", "a.b.c", "..", "e30.e30.e30"] {
+            assert_eq!(AccountClaims::read(garbage), None, "{garbage}");
+        }
+    }
+
+    #[test]
+    fn revocations_are_kept_until_they_have_run_out_and_outlast_a_suspension() {
+        let keys = keys();
+        let mut claims = made(false, &keys, None);
+        claims.revoke("U1", NOW_S + 1);
+        claims.revoke("U2", NOW_S);
+        let suspended = made(true, &keys, Some(&claims));
+        assert!(suspended.is_suspended() && suspended.has_revoked("U1") && !suspended.has_revoked("U2"));
+        assert_eq!(suspended.differences(&claims), ["the account is closed"]);
+        let resumed = made(false, &keys, Some(&suspended));
+        assert!(!resumed.is_suspended() && resumed.has_revoked("U1"));
+    }
+
+    #[test]
+    fn an_account_leaves_no_way_out_and_a_user_without_permissions_gets_nothing() {
+        let claims = made(false, &keys(), None);
+        let nats = &claims.nats;
+        for none in ["imports", "exports", "leaf", "mem_storage"] {
+            assert_eq!(nats["limits"][none], 0, "{none}");
+        }
+        assert_eq!(
+            nats["default_permissions"],
+            json!({ "pub": { "deny": [">"] }, "sub": { "deny": [">"] } })
+        );
+        let template = &nats["signing_keys"][0]["template"];
+        assert_eq!(template["sub"]["allow"], json!(["tenant.acme.>", "_INBOX.>"]));
+        assert!(template["pub"]["deny"].as_array().unwrap().contains(&"tenant.acme.events.>".into()));
+    }
 }

@@ -42,7 +42,28 @@ impl SystemAccount {
         subject: String,
         payload: impl Into<Bytes> + Send,
     ) -> Result<Vec<Bytes>, SystemError> {
-        let answers = self.answers(operation, subject, payload.into(), self.config.resolvers).await;
+        let nodes = self.config.resolvers;
+        self.asked(operation, subject, payload.into(), |answers| answers.len() >= nodes).await
+    }
+
+    /// Asks whichever node takes it for something of many parts: they are over with one that is empty.
+    pub(super) async fn ask_for_parts(
+        &self,
+        operation: &'static str,
+        subject: &str,
+    ) -> Result<Vec<Bytes>, SystemError> {
+        let is_over = |answers: &[Bytes]| answers.last().is_some_and(Bytes::is_empty);
+        self.asked(operation, subject.to_owned(), Bytes::new(), is_over).await
+    }
+
+    async fn asked(
+        &self,
+        operation: &'static str,
+        subject: String,
+        payload: Bytes,
+        is_over: impl Fn(&[Bytes]) -> bool + Send,
+    ) -> Result<Vec<Bytes>, SystemError> {
+        let answers = self.answers(operation, subject, payload, is_over).await;
         if let Err(failed) = &answers
             && failed.class == ErrorClass::Broken
         {
@@ -57,7 +78,7 @@ impl SystemAccount {
         operation: &'static str,
         subject: String,
         payload: Bytes,
-        wanted: usize,
+        is_over: impl Fn(&[Bytes]) -> bool + Send,
     ) -> Result<Vec<Bytes>, SystemError> {
         let broken = |reason| error(operation, ErrorClass::Broken, reason);
         let deadline = Instant::now() + self.config.timeout;
@@ -65,8 +86,8 @@ impl SystemAccount {
         let inbox = client.new_inbox();
         let mut heard = client.subscribe(inbox.clone()).await.map_err(|_| broken(UNREACHABLE))?;
         client.publish_with_reply(subject, inbox, payload).await.map_err(|_| broken(UNREACHABLE))?;
-        let mut answers = Vec::with_capacity(wanted);
-        while answers.len() < wanted {
+        let mut answers = Vec::new();
+        while !is_over(&answers) {
             match timeout_at(deadline, heard.next()).await {
                 Ok(Some(message)) if message.status == Some(StatusCode::NO_RESPONDERS) => {
                     return Err(broken(

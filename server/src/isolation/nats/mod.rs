@@ -121,6 +121,11 @@ impl Nats {
         if self.config.resolvers >= usize::from(EVENTS_REPLICAS) { EVENTS_REPLICAS } else { 1 }
     }
 
+    /// What the tenant's account is marked with.
+    fn origin(&self, tenant: &TenantNames) -> String {
+        claims::origin(&self.keys.place(System::Nats, tenant))
+    }
+
     fn key(&self, kind: KeyPairType) -> Result<KeyPair, SystemError> {
         KeyPair::new_from_raw(kind, self.source.bytes()).map_err(|_| unsigned("key_create"))
     }
@@ -202,7 +207,14 @@ impl Isolation for Nats {
         let keys = self.account_keys_ensured(&wanted.names).await?;
         let account = keys.account();
         self.account_change(&account, |there| {
-            Some(AccountClaims::of(wanted, &keys, self.replicas(), there, self.now_s()))
+            Some(AccountClaims::of(
+                wanted,
+                &keys,
+                &self.origin(&wanted.names),
+                self.replicas(),
+                there,
+                self.now_s(),
+            ))
         })
         .await?;
         // Nobody gets into the account of a suspended tenant; its streams are as they were.
@@ -229,7 +241,11 @@ impl Isolation for Nats {
 
     async fn remains(&self, wanted: &Wanted) -> Result<Vec<Remnant>, SystemError> {
         let tenant = &wanted.names;
-        let Some(keys) = self.account_keys(tenant).await? else { return Ok(Vec::new()) };
+        let Some(keys) = self.account_keys(tenant).await? else {
+            // Nobody can do anything with an account whose keys are lost, but it is told of.
+            let lost = self.accounts_of(tenant).await?;
+            return Ok(lost.into_iter().map(|name| Remnant { class: "account", name }).collect());
+        };
         let account = keys.account();
         let mut remnants = vec![Remnant { class: "account_keys", name: account.clone() }];
         if self.account(&account).await?.claims.is_some() {
@@ -244,7 +260,14 @@ impl Isolation for Nats {
         };
         let found = self.account(&keys.account()).await?;
         let Some(there) = found.claims else { return Ok(vec![Drift("the account is missing")]) };
-        let as_wanted = AccountClaims::of(wanted, &keys, self.replicas(), Some(&there), self.now_s());
+        let as_wanted = AccountClaims::of(
+            wanted,
+            &keys,
+            &self.origin(&wanted.names),
+            self.replicas(),
+            Some(&there),
+            self.now_s(),
+        );
         let mut drift = there.differences(&as_wanted);
         if !found.agreed {
             drift.push("the resolver nodes do not have the same account");

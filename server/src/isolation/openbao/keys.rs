@@ -40,6 +40,11 @@ impl TenantKeys {
         Self { client }
     }
 
+    /// Where a key is kept, from the root namespace: as much the tenant's own as the key.
+    pub(crate) fn place(&self, system: System, tenant: &TenantNames) -> String {
+        self.client.namespace_path(&format!("{KEYS_MOUNT}/{}", entry(system, tenant)))
+    }
+
     /// The key, if there is one.
     ///
     /// # Errors
