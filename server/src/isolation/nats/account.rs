@@ -59,7 +59,8 @@ impl Nats {
         let entries = parts.iter().filter_map(|part| std::str::from_utf8(part).ok()).flat_map(str::lines);
         let accounts = entries.filter_map(|entry| {
             let (account, jwt) = entry.split_once('|')?;
-            AccountClaims::read(jwt)?.is(&tenant.nats_account, &origin).then(|| account.to_owned())
+            let claims = AccountClaims::read_if_named(jwt, &tenant.nats_account)?;
+            claims.is(&tenant.nats_account, &origin).then(|| account.to_owned())
         });
         Ok(accounts.collect())
     }
@@ -139,7 +140,7 @@ impl Nats {
         let found = self.account(account).await?;
         self.account_write(account, &closing, found.claims.as_ref()).await?;
         let user = self.platform_user(&issuer, account, &tenant.nats_subject_prefix)?;
-        let client = connection::enter("account_enter", &self.config, &user).await?;
+        let client = connection::enter(&self.config, &user).await?;
         streams::ensure_none(&streams::context(&client, self.config.timeout)).await
     }
 

@@ -143,12 +143,18 @@ impl User {
 }
 
 /// A brief connection as a user of the platform's in a tenant's account.
-pub(super) async fn enter(
-    operation: &'static str,
-    config: &NatsConfig,
-    user: &User,
-) -> Result<Client, SystemError> {
-    connect(operation, config, user.options().name("integraci").custom_inbox_prefix(PLATFORM_INBOX)).await
+pub(super) async fn enter(config: &NatsConfig, user: &User) -> Result<Client, SystemError> {
+    const OPERATION: &str = "account_enter";
+    let options = user.options().name("integraci").custom_inbox_prefix(PLATFORM_INBOX);
+    connect(OPERATION, config, options).await.map_err(|failed| match failed.class {
+        // The account has just been found or made to take this user.
+        ErrorClass::Refused => error(
+            OPERATION,
+            ErrorClass::Busy { retry_after: None },
+            "the account refuses the platform's user: the tenant is suspended, somebody else changes or removes it, or the servers' clocks are minutes apart",
+        ),
+        _ => failed,
+    })
 }
 
 /// Connects within the time that a call may take.

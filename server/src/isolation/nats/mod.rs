@@ -158,7 +158,7 @@ impl Nats {
     /// A brief connection of the platform's in a tenant's account.
     async fn enter(&self, keys: &AccountKeys, tenant: &TenantNames) -> Result<Client, SystemError> {
         let user = self.platform_user(&keys.identity, &keys.account(), &tenant.nats_subject_prefix)?;
-        connection::enter("account_enter", &self.config, &user).await
+        connection::enter(&self.config, &user).await
     }
 
     /// Tells a tenant events in their order, within `within`: how many its stream has now, the first ones,
