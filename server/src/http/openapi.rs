@@ -4,8 +4,9 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
 use integraci_api::Problem;
+use integraci_api::credentials::Lender;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Components, Info, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{Components, ComponentsBuilder, Info, OpenApi, OpenApiBuilder};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_scalar::Scalar;
 
@@ -19,7 +20,8 @@ pub(super) fn describe(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
          problems with a stable `code`; every POST takes an `Idempotency-Key`, every change an `If-Match`."
             .to_owned(),
     );
-    let mut components = Components::new();
+    // Of the types, those that stand in no body but only in a path.
+    let mut components: Components = ComponentsBuilder::new().schema_from::<Lender>().build();
     components.add_security_scheme(
         "token",
         SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),

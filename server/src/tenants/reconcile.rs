@@ -69,9 +69,11 @@ impl Reconciler {
 
     /// Gives places in systems that were switched on since, and looks at everything that is due.
     async fn round(&self, stop: &CancellationToken) -> Result<(), Error> {
-        if let Err(error) = self.adopt().await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "a tenant could not be given a place in a system that is new");
+        for system in self.cells.on() {
+            if let Err(error) = self.adopt(system).await {
+                let (error, system) = (&error as &dyn std::error::Error, system.as_str());
+                tracing::warn!(error, system, "a tenant could not be given a place in a system that is new");
+            }
         }
         loop {
             let due = self.claim().await?;
@@ -168,28 +170,31 @@ impl Reconciler {
         Ok(tx.commit().await?)
     }
 
-    /// Gives every tenant a place in the systems that were switched on after it was made.
-    async fn adopt(&self) -> Result<(), Error> {
-        for system in self.cells.on() {
-            loop {
-                let mut tx = self.store.platform_tx().await?;
-                let lacking: Option<(Uuid, String)> = sqlx::query_as(
-                    "SELECT id, slug FROM tenant t WHERE status = 'active' AND operation_id IS NULL AND NOT canary
-                       AND NOT EXISTS (SELECT 1 FROM tenant_system s WHERE s.tenant_id = t.id AND s.system = $1)
-                     ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
-                )
-                .bind(system.as_str())
-                .fetch_optional(tx.conn())
-                .await
-                .map_err(StoreError::on("look for tenants without a place"))?;
-                let Some((tenant, slug)) = lacking else { break };
-                let tenant = TenantId::from_uuid(tenant);
-                let Ok(slug) = slug.parse::<Slug>() else { break };
-                places::add(&mut tx, &self.cells, tenant, system).await?;
-                sagas::enqueue(&mut tx, self.source, OperationKind::TenantUpdate, tenant, &slug).await?;
-                tx.commit().await?;
-            }
+    /// Gives every tenant a place in a system that was switched on after it was made. One that lives in a
+    /// cell which is not in the configuration waits until it is: its operation could not be done.
+    async fn adopt(&self, system: System) -> Result<(), Error> {
+        let cells: Vec<String> =
+            self.cells.all().map(|cell| format!("{}/{}", cell.system.system().as_str(), cell.name)).collect();
+        loop {
+            let mut tx = self.store.platform_tx().await?;
+            let lacking: Option<(Uuid, String)> = sqlx::query_as(
+                "SELECT id, slug FROM tenant t WHERE status = 'active' AND operation_id IS NULL AND NOT canary
+                   AND NOT EXISTS (SELECT 1 FROM tenant_system s WHERE s.tenant_id = t.id AND s.system = $1)
+                   AND NOT EXISTS (SELECT 1 FROM tenant_system s
+                                   WHERE s.tenant_id = t.id AND s.system || '/' || s.cell <> ALL ($2))
+                 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
+            )
+            .bind(system.as_str())
+            .bind(&cells)
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(StoreError::on("look for tenants without a place"))?;
+            let Some((tenant, slug)) = lacking else { return Ok(()) };
+            let tenant = TenantId::from_uuid(tenant);
+            let Ok(slug) = slug.parse::<Slug>() else { return Ok(()) };
+            places::add(&mut tx, &self.cells, tenant, system).await?;
+            sagas::enqueue(&mut tx, self.source, OperationKind::TenantUpdate, tenant, &slug).await?;
+            tx.commit().await?;
         }
-        Ok(())
     }
 }
