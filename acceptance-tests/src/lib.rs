@@ -9,6 +9,7 @@
 //! are the ones in `target/PROFILE`. A scenario is a function over the CLI, run for both: see
 //! [`for_each_cli!`].
 
+pub mod admin;
 pub mod api;
 pub mod binaries;
 pub mod cli;
@@ -17,6 +18,7 @@ pub mod far;
 pub mod faults;
 pub mod gate;
 pub mod leaks;
+pub mod nats;
 pub mod openbao;
 pub mod process;
 pub mod remains;
@@ -25,6 +27,7 @@ pub mod scratch;
 pub mod workdir;
 pub mod world;
 
+pub use admin::Admin;
 pub use api::{Answer, Api, new_slug};
 pub use cli::{Cli, Diagnostic, Ran};
 pub use faults::Faults;

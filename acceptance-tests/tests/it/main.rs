@@ -3,15 +3,19 @@
 
 mod support;
 
+mod cells;
 mod concurrency;
 mod connectors;
 mod data_sources;
+mod drift;
+mod ephemeral;
 mod http_authorization;
 mod http_changes;
 mod http_idempotency;
 mod http_pages;
 mod http_requests;
 mod imports;
+mod isolation;
 mod kills;
 mod onboarding;
 mod quotas;
@@ -19,6 +23,7 @@ mod refactoring;
 mod replicas;
 mod secrets;
 mod suspension;
+mod systems;
 mod tenants;
 mod wrong_input;
 mod wrong_server;
