@@ -195,7 +195,7 @@ impl Operation {
             let prefix =
                 parameter.prefix(&self.schemas).context("a parameter of a path is an id or a word")?;
             let target = if whose.next() == Some(&Whose::Own) { own } else { theirs };
-            path = path.replace(&format!("{{{}}}", parameter.name), target.id(&prefix)?);
+            path = path.replace(&format!("{{{}}}", parameter.name), target.id(&prefix, &self.path)?);
         }
         ensure!(!path.contains('{'), "a parameter of {path} is not described");
         if let Some(query) = &self.query {
@@ -228,7 +228,7 @@ impl Operation {
         }
         let schema = resolve(&self.schemas, schema);
         if let Some(prefix) = id_prefix(schema) {
-            return Ok(json!(theirs.id(&prefix)?));
+            return Ok(json!(theirs.id(&prefix, &self.path)?));
         }
         if let Some(word) = schema["enum"].as_array().and_then(|it| it.first()) {
             return Ok(word.clone());

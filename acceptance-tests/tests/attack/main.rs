@@ -8,16 +8,25 @@
 //! has not been told to overlook.
 
 mod api;
+mod cast;
 mod document;
+mod http;
+mod keycloak;
+mod kubernetes;
+mod nats;
+mod openbao;
+mod postgres;
 mod score;
 mod target;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::thread;
 
-use acceptance_tests::World;
-use anyhow::{Result, ensure};
+use acceptance_tests::{Api, World};
+use anyhow::{Result, bail, ensure};
 
+use cast::Systems;
 use score::Score;
 use target::Target;
 
@@ -31,7 +40,12 @@ fn main() -> ExitCode {
             for fault in score.faults() {
                 let _ = writeln!(std::io::stderr(), "{fault}");
             }
-            let _ = writeln!(std::io::stderr(), "{} times the rightful owner did the same", score.controls());
+            let _ = writeln!(std::io::stderr(), "the rightful owner did the same {} times", score.controls());
+            let public = score.public_answers();
+            let _ = writeln!(
+                std::io::stderr(),
+                "{public} answers were what a system tells everybody: that a name is nobody's"
+            );
             (score.to_string(), score.is_clean())
         }
         Err(error) => (format!("the attack could not be carried out: {error:#}"), false),
@@ -41,15 +55,47 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<Score> {
-    let world = World::new("attack")?;
+    let world = World::whole("attack")?;
     let server = world.serve()?;
     let platform = server.api()?;
     let attacker = Target::made(&platform, "attacker")?;
     let victim = Target::made(&platform, "victim")?;
-    let credentials = api::credentials(&world, &platform, &attacker)?;
-
-    let mut score = api::attack(&platform, &credentials, &attacker, &victim)?;
-    score.add(api::controls(&platform, &victim)?);
+    let suspended = Target::made(&platform, "suspended")?;
+    let outcome = attack(&world, &platform, attacker.clone(), victim.clone(), &suspended);
+    let removed = [&attacker, &victim, &suspended].map(|target| target.removed(&platform));
+    let score = outcome?;
+    removed.into_iter().collect::<Result<()>>()?;
     ensure!(score.attempts() >= ATTEMPTS_MIN, "only {} attempts were generated", score.attempts());
+    Ok(score)
+}
+
+fn attack(
+    world: &World,
+    platform: &Api,
+    mut attacker: Target,
+    mut victim: Target,
+    suspended: &Target,
+) -> Result<Score> {
+    let mut credentials = api::credentials(world, platform, &attacker, suspended)?;
+    let systems = Systems::new(platform, &mut attacker, suspended, &mut victim)?;
+    credentials.extend(systems.bearers()?);
+
+    let (systems, attacker, victim) = (&systems, &attacker, &victim);
+    let mut score = thread::scope(|scope| {
+        let attacks = [
+            scope.spawn(|| postgres::attack(world, attacker, suspended, victim)),
+            scope.spawn(|| openbao::attack(world, &systems.openbao, victim)),
+            scope.spawn(|| nats::attack(world, &systems.nats, victim)),
+            scope.spawn(|| kubernetes::attack(world, &systems.kubernetes, victim)),
+        ];
+        let mut score = api::attack(platform, &credentials, attacker, victim)?;
+        for attack in attacks {
+            score.add(attack.join().unwrap_or_else(|_| bail!("an attack panicked"))?);
+        }
+        Ok::<_, anyhow::Error>(score)
+    })?;
+    // At the end they remove what all the others work on: the realm, and then the tenant.
+    score.add(keycloak::attack(world, &systems.keycloak, victim)?);
+    score.add(api::controls(platform, victim)?);
     Ok(score)
 }

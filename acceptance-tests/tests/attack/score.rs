@@ -19,6 +19,7 @@ pub(crate) struct Seen {
 pub(crate) struct Score {
     attempts: usize,
     controls: usize,
+    public: usize,
     let_through: Vec<String>,
     told_apart: Vec<String>,
 }
@@ -37,6 +38,19 @@ impl Score {
         }
     }
 
+    /// Takes in an attempt at what never was whose answer is everybody's to have: a system tells who asks
+    /// which names there are, before it knows who asks. It must be what nobody is told.
+    pub(crate) fn public(&mut self, what: &str, nowhere: &Seen, nobody_is_told: &Seen) {
+        self.attempts += 1;
+        self.public += 1;
+        if nowhere.is_granted {
+            self.let_through.push(format!("{what}, at what never was: {}", nowhere.answer));
+        }
+        if nowhere.answer != nobody_is_told.answer {
+            self.told_apart.push(format!("{what}:\n  {}\n  {}", nowhere.answer, nobody_is_told.answer));
+        }
+    }
+
     /// Takes in that the rightful owner did what an attempt tried.
     pub(crate) const fn control(&mut self) {
         self.controls += 1;
@@ -46,6 +60,7 @@ impl Score {
     pub(crate) fn add(&mut self, other: Self) {
         self.attempts += other.attempts;
         self.controls += other.controls;
+        self.public += other.public;
         self.let_through.extend(other.let_through);
         self.told_apart.extend(other.told_apart);
     }
@@ -58,6 +73,11 @@ impl Score {
     /// How often an owner did what was tried.
     pub(crate) const fn controls(&self) -> usize {
         self.controls
+    }
+
+    /// How often a system told what it tells everybody: that a name is nobody's.
+    pub(crate) const fn public_answers(&self) -> usize {
+        self.public
     }
 
     /// Whether every attempt was refused and told nothing.

@@ -42,6 +42,9 @@ impl Target {
         let mut made = Self { slug, name, webhook, ids };
         let (token, _) = made.token(api, &json!({ "scopes": ["tenants:read"] }))?;
         made.ids.insert("tok".to_owned(), token);
+        let path = format!("/v1/tenants/{}/attestations", made.tenant());
+        let attested = api.post(&path, &json!({}))?.expect(201)?;
+        made.ids.insert("att".to_owned(), text(&attested.body["id"])?);
         Ok(made)
     }
 
@@ -70,9 +73,24 @@ impl Target {
         self.ids.get("ten").map_or("", String::as_str)
     }
 
-    /// The id of the thing of it whose ids begin so.
-    pub(crate) fn id(&self, prefix: &str) -> Result<&str> {
-        let id = self.ids.get(prefix).map(String::as_str);
+    /// Removes it, if it is still there: the systems are shared by all tests, and have room for so many.
+    pub(crate) fn removed(&self, api: &Api) -> Result<()> {
+        let answer = api.delete(&format!("/v1/tenants/{}", self.tenant()))?;
+        if answer.status == 404 {
+            return Ok(());
+        }
+        api.succeeded(&answer).map(drop)
+    }
+
+    /// Notes the credential that it has for a system.
+    pub(crate) fn lend(&mut self, system: &str, id: &str) {
+        self.ids.insert(format!("crd/{system}"), id.to_owned());
+    }
+
+    /// The id of the thing of it whose ids begin so; of several, the one that belongs to a word of the path.
+    pub(crate) fn id(&self, prefix: &str, path: &str) -> Result<&str> {
+        let among = path.split('/').find_map(|word| self.ids.get(&format!("{prefix}/{word}")));
+        let id = among.or_else(|| self.ids.get(prefix)).map(String::as_str);
         id.with_context(|| format!("the target has nothing whose id begins with `{prefix}_`"))
     }
 
@@ -80,6 +98,17 @@ impl Target {
     pub(crate) fn cursor(&self) -> String {
         let bytes = hex::decode(self.tenant().trim_start_matches("ten_")).unwrap_or_default();
         base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// What its place is called in every system: `tenant-<slug>`.
+    pub(crate) fn place(&self) -> String {
+        format!("tenant-{}", self.slug)
+    }
+
+    /// A text without what the target is called.
+    pub(crate) fn without_names(&self, text: &str) -> String {
+        let ids = self.ids.values().filter_map(|id| id.split_once('_').map(|(_, rest)| rest));
+        ids.chain([self.slug.as_str()]).fold(text.to_owned(), |text, name| text.replace(name, "…"))
     }
 
     /// Whether a text says anything of it.
