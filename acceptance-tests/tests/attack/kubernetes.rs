@@ -197,8 +197,6 @@ fn rest_of(kind: &str, namespace: &str) -> Value {
     let mut once = template.clone();
     once["spec"]["restartPolicy"] = json!("Never");
     let selected = json!({ "selector": { "matchLabels": labels }, "template": template });
-    let claim =
-        json!({ "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Mi" } } });
     match kind {
         "ConfigMap" => json!({ "data": { "word": "xyzzy" } }),
         "Secret" => json!({ "stringData": { "word": "xyzzy" } }),
@@ -224,7 +222,6 @@ fn rest_of(kind: &str, namespace: &str) -> Value {
             "maxReplicas": 2,
             "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": OBJECT },
         } }),
-        "PersistentVolumeClaim" => json!({ "spec": claim }),
         "ResourceQuota" => json!({ "spec": { "hard": {} } }),
         "LimitRange" => json!({ "spec": { "limits": [] } }),
         "NetworkPolicy" => json!({ "spec": { "podSelector": {}, "policyTypes": ["Ingress"] } }),

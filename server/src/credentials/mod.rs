@@ -2,7 +2,7 @@
 //!
 //! A system is asked for credentials that last as long as a lease can be renewed; that they end with the
 //! lease is this module's doing, which revokes them: when they are given back, when the lease has run
-//! out, when the tenant is suspended or removed ([`sweep`]). What is lent is written down before the
+//! out, when the tenant is suspended or removed (`sweep`). What is lent is written down before the
 //! system is asked, so that nothing it made is forgotten; the secrets are written down nowhere.
 
 mod sweep;

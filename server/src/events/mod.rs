@@ -1,6 +1,6 @@
 //! Events: what became of a tenant, told to it in its own NATS account.
 //!
-//! [`emit`] writes an event down in the transaction of the change that it tells of, so there is none
+//! `emit` writes an event down in the transaction of the change that it tells of, so there is none
 //! without the other; the [`Publisher`] takes it from there into the stream `INTEGRACI_EVENTS` of the
 //! tenant's account, once or more often, in order, under an id that does not change. Where a tenant has
 //! no account in NATS nothing is written. An event names objects and tells no secret, nor anything of a
