@@ -31,7 +31,6 @@ pub(crate) enum Point {
 
 /// What goes wrong with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(not(feature = "crash-points"), expect(dead_code, reason = "nothing goes wrong on purpose then"))]
 pub(crate) enum Fault {
     /// It is made, and its answer is lost.
     Lost,
