@@ -322,7 +322,6 @@ const ENDPOINTS: &[(&str, &str, &str)] = &[
     ("login", "/protocol/openid-connect/token", "grant_type=client_credentials"),
     ("introspection", "/protocol/openid-connect/token/introspect", "token=TOKEN"),
     ("revocation", "/protocol/openid-connect/revoke", "token=never"),
-    ("userinfo", "/protocol/openid-connect/userinfo", ""),
 ];
 
 fn endpoint(path: &str, rest: &str, login: Option<&Issued>, subject: &Issued) -> Result<Ask> {

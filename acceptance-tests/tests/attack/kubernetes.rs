@@ -213,7 +213,7 @@ fn rest_of(kind: &str, namespace: &str) -> Value {
             spec["serviceName"] = json!(OBJECT);
             json!({ "spec": spec })
         }
-        "ControllerRevision" => json!({ "revision": 1 }),
+        "ControllerRevision" => json!({ "revision": 1, "data": { "word": "xyzzy" } }),
         "Job" => json!({ "spec": { "template": once } }),
         "CronJob" => {
             json!({ "spec": { "schedule": "@daily", "jobTemplate": { "spec": { "template": once } } } })

@@ -30,6 +30,9 @@ fn routes(api: &Api) -> Result<Vec<(String, String)>> {
             name if name.starts_with("con") => "con_01890a5dac96774bbcceb302099a8057",
             name if name.starts_with("op") => "op_01890a5dac96774bbcceb302099a8057",
             name if name.starts_with("tok") => "tok_01890a5dac96774bbcceb302099a8057",
+            "attestation_id" => "att_01890a5dac96774bbcceb302099a8057",
+            "credential_id" => "crd_01890a5dac96774bbcceb302099a8057",
+            "system" => "openbao",
             _ => UNKNOWN_TENANT,
         });
         let filled = filled.collect::<Vec<_>>().join("/");

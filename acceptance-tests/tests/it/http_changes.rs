@@ -142,8 +142,8 @@ fn a_suspended_tenant_changes_nothing() -> Result<()> {
     let suspended =
         |on: bool| api.patch(&format!("/v1/tenants/{tenant}"), &json!({ "suspended": on }))?.expect(200);
     suspended(true)?;
-    api.post(&connectors, &webhook_body("more", &hook))?.problem(409, "suspended")?;
-    api.patch(&format!("{connectors}/{id}"), &json!({ "name": "other" }))?.problem(409, "suspended")?;
+    api.post(&connectors, &webhook_body("more", &hook))?.problem(403, "suspended")?;
+    api.patch(&format!("{connectors}/{id}"), &json!({ "name": "other" }))?.problem(403, "suspended")?;
     api.get(&format!("{connectors}/{id}"))?.expect(200)?;
     suspended(false)?;
     api.succeeded(&api.post(&connectors, &webhook_body("more", &hook))?)?;
