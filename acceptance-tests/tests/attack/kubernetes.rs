@@ -23,6 +23,9 @@ const OBJECT: &str = "attacked";
 const ANOTHER: &str = "attacked-too";
 /// What everybody may ask about himself, wherever he is.
 const OF_ONESELF: &str = "selfsubject";
+/// What Kubernetes itself lets every service account read: the cluster's public trust anchors
+/// (its role `system:cluster-trust-bundle-discovery`).
+const OF_EVERYBODY: &str = "clustertrustbundles";
 
 /// One verb of one resource.
 #[derive(Debug, Clone)]
@@ -98,7 +101,7 @@ async fn operations(http: &Http, admin: &str) -> Result<Vec<Operation>> {
             }
         }
     }
-    operations.retain(|it| !it.resource.starts_with(OF_ONESELF));
+    operations.retain(|it| !it.resource.starts_with(OF_ONESELF) && it.resource != OF_EVERYBODY);
     Ok(operations)
 }
 

@@ -94,7 +94,7 @@ fn attack(
         }
         Ok::<_, anyhow::Error>(score)
     })?;
-    // At the end they remove what all the others work on: the realm, and then the tenant.
+    // At the end they remove what all the others work on: what is in the realm, and then the tenant.
     score.add(keycloak::attack(world, &systems.keycloak, victim)?);
     score.add(api::controls(platform, victim)?);
     Ok(score)
