@@ -58,6 +58,7 @@ fn main() -> Result<()> {
     let scratch = tempfile::tempdir().context("making a directory for the run")?;
     eprintln!("building the server, in release, and making tenants on all five systems");
     let tenants = tenants::measure(root, scratch.path())?;
+    eprintln!("{tenants:#?}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(providers(root, scratch.path(), &tenants))
 }

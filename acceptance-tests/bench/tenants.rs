@@ -33,6 +33,7 @@ const FEW_ROWS: usize = 10;
 const MANY_ROWS: usize = 1_000;
 
 /// What was measured.
+#[derive(Debug)]
 pub(crate) struct Figures {
     /// From the POST of a tenant to its being active, median.
     pub(crate) active: Duration,
