@@ -17,6 +17,7 @@ pub mod http;
 pub mod idempotency;
 pub mod isolation;
 pub mod metrics;
+pub mod oidc;
 pub mod operations;
 pub mod page;
 pub mod plans;

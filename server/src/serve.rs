@@ -29,6 +29,7 @@ use crate::isolation::nats::{Nats, NatsConfig, NatsSetupError};
 use crate::isolation::openbao::{Client, ClientError, OpenBao, Signer, TenantKeys, renewal};
 use crate::isolation::{Cell, Cells};
 use crate::metrics::Metrics;
+use crate::oidc::Issuer;
 use crate::operations::Operations;
 use crate::quotas::{self, Quotas};
 use crate::saga::{DefinitionError, Definitions, Runner, RunnerConfig};
@@ -110,7 +111,8 @@ impl Replica {
         let bao = Client::new(&config.openbao.system)?;
         let cells = Arc::new(cells(&config, &bao, source)?);
         let secrets = ConnectorSecrets::new(bao.clone());
-        let verifier = Verifier::new(Outbound::new(&config.outbound)?);
+        let issuer = Issuer::new(config.public_url.clone(), Signer::new(bao.clone()));
+        let verifier = Verifier::new(Outbound::new(&config.outbound)?, issuer);
         let sagas = tenants::definitions(&store, &cells, source)
             .into_iter()
             .chain(connectors::definitions(&store, &secrets, &verifier, source))

@@ -328,6 +328,8 @@ async fn a_lost_secret_is_sent_once_more_under_another_key() {
         kind: "webhook".into(),
         config: serde_json::Map::new(),
         secrets: [("hmac_key".to_owned(), SecretText::new("k".repeat(16)))].into(),
+        verify: integraci_api::connectors::VerifyMode::Required,
+        rotate_every_days: None,
     };
     let mut accepted = 0;
     let error = fake

@@ -24,8 +24,13 @@ pub enum OperationKind {
     ConnectorCreate,
     /// Verifies a change and puts it in force, or leaves what was.
     ConnectorUpdate,
-    /// Destroys a connector's secret and removes it; only goes forward.
+    /// Destroys a connector's secret and removes it; only goes forward, once the secret is revoked where
+    /// that is asked for.
     ConnectorDelete,
+    /// Verifies a new secret and puts it in force beside the old one, or leaves what was.
+    ConnectorRotate,
+    /// Destroys the secret that a rotation took out of force; only goes forward.
+    ConnectorRetire,
 }
 
 impl OperationKind {
@@ -37,6 +42,8 @@ impl OperationKind {
         Self::ConnectorCreate,
         Self::ConnectorUpdate,
         Self::ConnectorDelete,
+        Self::ConnectorRotate,
+        Self::ConnectorRetire,
     ];
 
     /// The word on the wire and in the store.
@@ -49,6 +56,8 @@ impl OperationKind {
             Self::ConnectorCreate => "connector_create",
             Self::ConnectorUpdate => "connector_update",
             Self::ConnectorDelete => "connector_delete",
+            Self::ConnectorRotate => "connector_rotate",
+            Self::ConnectorRetire => "connector_retire",
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::SecretText;
-use crate::connectors::{ConnectorCreate, ConnectorUpdate, SecretComparison};
+use crate::connectors::{ConnectorCreate, ConnectorUpdate, RotationCreate, SecretComparison};
 use crate::credentials::CredentialIssued;
 
 impl ConnectorCreate {
@@ -19,6 +19,10 @@ impl ConnectorCreate {
         body.member("name", &self.name);
         body.member("kind", &self.kind);
         body.member("config", &self.config);
+        body.member("verify", &self.verify);
+        if let Some(days) = &self.rotate_every_days {
+            body.member("rotate_every_days", days);
+        }
         body.secrets(&self.secrets);
         body.end()
     }
@@ -35,6 +39,28 @@ impl ConnectorUpdate {
         if let Some(config) = &self.config {
             body.member::<Map<String, Value>>("config", config);
         }
+        if let Some(verify) = &self.verify {
+            body.member("verify", verify);
+        }
+        if let Some(days) = &self.rotate_every_days {
+            body.member("rotate_every_days", days);
+        }
+        if let Some(secrets) = &self.secrets {
+            body.secrets(secrets);
+        }
+        body.end()
+    }
+}
+
+impl RotationCreate {
+    /// The JSON body of `POST …/connectors/{id}/rotations`.
+    #[must_use]
+    pub fn to_body(&self) -> Zeroizing<Vec<u8>> {
+        let mut body = Body::new();
+        if let Some(overlap_s) = &self.overlap_s {
+            body.member("overlap_s", overlap_s);
+        }
+        body.member("old_secret", &self.old_secret);
         if let Some(secrets) = &self.secrets {
             body.secrets(secrets);
         }
@@ -89,6 +115,7 @@ impl Body {
         self.0.push(b':');
     }
 
+    /// Comes last: what is written after it could make the buffer grow, and leave a copy behind.
     fn secrets(&mut self, secrets: &BTreeMap<String, SecretText>) {
         let room: usize =
             secrets.iter().map(|(name, value)| (name.len() + value.expose().len()) * ESCAPE_FACTOR + 8).sum();
@@ -119,6 +146,7 @@ fn write_string(out: &mut Vec<u8>, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::connectors::VerifyMode;
 
     #[test]
     fn the_body_is_what_the_server_reads() {
@@ -130,12 +158,15 @@ mod tests {
                 ("hmac_key".to_owned(), SecretText::new("a\"b\n\u{1}é".into())),
                 ("other".to_owned(), SecretText::new("2".into())),
             ]),
+            verify: VerifyMode::Optional,
+            rotate_every_days: Some(30),
         };
         let read: ConnectorCreate = serde_json::from_slice(&create.to_body()).unwrap();
         assert_eq!(read.name, "hook");
         assert_eq!(read.config, create.config);
         assert_eq!(read.secrets["hmac_key"].expose(), "a\"b\n\u{1}é");
         assert_eq!(read.secrets["other"].expose(), "2");
+        assert_eq!((read.verify, read.rotate_every_days), (VerifyMode::Optional, Some(30)));
     }
 
     #[test]

@@ -49,6 +49,9 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the metrics are; nowhere when absent.
     pub metrics_listen: Option<SocketAddr>,
+    /// Where the API is reached from outside. Without it the platform is no OIDC issuer, and no far side
+    /// can send webhooks to it.
+    pub public_url: Option<Url>,
     /// The database.
     pub store: StoreConfig,
     /// The login that `migrate` uses: one that may create roles.
@@ -87,6 +90,7 @@ pub struct ConfigError(pub Vec<String>);
 struct File {
     listen: Option<String>,
     metrics_listen: Option<String>,
+    public_url: Option<String>,
     database: Database,
     openbao: OpenBaoFields,
     keycloak: Option<KeycloakFields>,
@@ -216,6 +220,7 @@ impl File {
                 text.parse().map_err(|_| "expected an address and a port such as 127.0.0.1:9090");
             faults.take("metrics_listen", address)
         });
+        let public_url = self.public_url.and_then(|text| faults.take("public_url", public_url(&text)));
         let tenant_url =
             database_url(&mut faults, "database.tenant_url", self.database.tenant_url, Some(TENANT_ROLE));
         let platform_url = database_url(
@@ -262,6 +267,7 @@ impl File {
                 Ok(Config {
                     listen,
                     metrics_listen,
+                    public_url,
                     store: StoreConfig { tenant_url, platform_url, max_connections },
                     admin_url,
                     openbao,
@@ -278,6 +284,19 @@ impl File {
             }
             _ => Err(faults.0),
         }
+    }
+}
+
+/// An address that tokens name as their issuer: far sides compare it as text, so it has no slash at its
+/// end and nothing behind its path.
+fn public_url(text: &str) -> Result<Url, &'static str> {
+    const EXPECTED: &str = "expected an address such as https://platform.example, without query and fragment";
+    let url = Url::parse(text.trim_end_matches('/')).map_err(|_| EXPECTED)?;
+    let is_plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+    if matches!(url.scheme(), "https" | "http") && url.has_host() && is_plain {
+        Ok(url)
+    } else {
+        Err(EXPECTED)
     }
 }
 

@@ -95,6 +95,7 @@ impl Connectors {
         store::tenant_used(&mut tx, now).await?;
         let input = CreateInput {
             slug: tenant.slug.clone(),
+            name: wanted.name.clone(),
             kind: wanted.kind.clone(),
             config: wanted.config.clone(),
         };

@@ -16,6 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use integraci_api::SecretText;
 use ipnet::IpNet;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER};
 use reqwest::{Method, Response, StatusCode};
@@ -63,6 +64,9 @@ struct Inner {
     allow_http: bool,
     timeout: Duration,
     max_body_bytes: usize,
+    /// What another client like this one is made of.
+    lookup: Arc<dyn Lookup>,
+    trusted: Vec<reqwest::Certificate>,
 }
 
 impl fmt::Debug for Outbound {
@@ -97,8 +101,9 @@ pub enum OutboundError {
     /// Loopback, private, link-local and the like, and not allowed by the configuration.
     #[error("it has an address that this server may not call")]
     AddressNotAllowed,
-    /// No address for the name.
-    #[error("its name cannot be resolved")]
+    /// The name has no address that may be called. Whether it has others is not told: a tenant could
+    /// find out by it which names there are in the platform's own network.
+    #[error("its name cannot be resolved to an address that this server may call")]
     Unresolved,
     /// No connection.
     #[error("it cannot be connected to")]
@@ -125,7 +130,8 @@ pub struct Request {
     method: Method,
     url: Url,
     headers: HeaderMap,
-    authorization: Option<HeaderValue>,
+    /// Sent to the first origin alone.
+    credentials: HeaderMap,
     body: Option<Bytes>,
 }
 
@@ -133,7 +139,14 @@ impl Request {
     /// Reads; redirects are followed.
     #[must_use]
     pub fn get(url: Url) -> Self {
-        Self { method: Method::GET, url, headers: HeaderMap::new(), authorization: None, body: None }
+        let (headers, credentials) = (HeaderMap::new(), HeaderMap::new());
+        Self { method: Method::GET, url, headers, credentials, body: None }
+    }
+
+    /// Removes; a redirect is an answer.
+    #[must_use]
+    pub fn delete(url: Url) -> Self {
+        Self { method: Method::DELETE, ..Self::get(url) }
     }
 
     /// Sends a body; a redirect is an answer, since what was sent is meant for this address alone.
@@ -149,11 +162,23 @@ impl Request {
         self
     }
 
+    /// Sends a body that holds secrets, which is wiped when it was sent.
+    #[must_use]
+    pub fn post_secret(url: Url, body: Zeroizing<Vec<u8>>) -> Self {
+        Self::post(url, Bytes::from_owner(body))
+    }
+
     /// With credentials, which are sent to this origin alone and not to where it redirects.
     #[must_use]
-    pub fn authorization(mut self, mut value: HeaderValue) -> Self {
+    pub fn authorization(self, value: HeaderValue) -> Self {
+        self.secret_header(AUTHORIZATION.as_str(), value)
+    }
+
+    /// The same in another header.
+    #[must_use]
+    pub fn secret_header(mut self, name: &'static str, mut value: HeaderValue) -> Self {
         value.set_sensitive(true);
-        self.authorization = Some(value);
+        self.credentials.insert(name, value);
         self
     }
 }
@@ -212,33 +237,44 @@ impl Outbound {
     /// The configuration cannot be used; says which part.
     pub fn with_lookup(config: &OutboundConfig, lookup: Arc<dyn Lookup>) -> Result<Self, OutboundSetupError> {
         let addresses = Addresses { allow: config.allow.clone() };
-        let mut builder = reqwest::Client::builder()
-            .user_agent(USER_AGENT)
-            .dns_resolver(CheckedResolver { lookup, addresses: addresses.clone() })
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .http1_only()
-            .no_gzip()
-            .no_brotli()
-            .no_deflate()
-            .no_zstd()
-            .pool_max_idle_per_host(0);
-        if let Some(path) = &config.ca_certificate {
-            let pem = std::fs::read(path).map_err(OutboundSetupError::CaUnreadable)?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .ok()
-                .filter(|certificates| !certificates.is_empty())
-                .ok_or(OutboundSetupError::CaInvalid)?;
-            builder = builder.tls_certs_merge(certificates);
-        }
+        let trusted = match &config.ca_certificate {
+            None => Vec::new(),
+            Some(path) => {
+                let pem = std::fs::read(path).map_err(OutboundSetupError::CaUnreadable)?;
+                certificates(&pem).ok_or(OutboundSetupError::CaInvalid)?
+            }
+        };
+        let http = client(&lookup, &addresses, &trusted, None).ok_or(OutboundSetupError::Setup)?;
         Ok(Self(Arc::new(Inner {
-            http: builder.build().map_err(|_| OutboundSetupError::Setup)?,
+            http,
             addresses,
             allow_http: config.allow_http,
             timeout: config.timeout,
             max_body_bytes: config.max_body_bytes,
+            lookup,
+            trusted,
+        })))
+    }
+
+    /// The same for a far side that has certificate authorities of its own, or wants to see a client
+    /// certificate (PEM, with its key). `None` where they are not usable.
+    #[must_use]
+    pub fn for_far_side(&self, authorities: Option<&str>, identity: Option<&SecretText>) -> Option<Self> {
+        let mut trusted = self.0.trusted.clone();
+        if let Some(pem) = authorities {
+            trusted.extend(certificates(pem.as_bytes())?);
+        }
+        let identity = match identity {
+            None => None,
+            Some(pem) => Some(reqwest::Identity::from_pem(pem.expose().as_bytes()).ok()?),
+        };
+        let (lookup, addresses) = (Arc::clone(&self.0.lookup), self.0.addresses.clone());
+        Some(Self(Arc::new(Inner {
+            http: client(&lookup, &addresses, &trusted, identity)?,
+            addresses,
+            lookup,
+            trusted,
+            ..*self.0
         })))
     }
 
@@ -253,13 +289,11 @@ impl Outbound {
     }
 
     async fn follow(&self, request: Request) -> Result<Answer, OutboundError> {
-        let Request { method, mut url, headers, mut authorization, body } = request;
+        let Request { method, mut url, headers, mut credentials, body } = request;
         for _ in 0..=REDIRECTS_MAX {
             self.check(&url)?;
-            let mut call = self.0.http.request(method.clone(), url.clone()).headers(headers.clone());
-            if let Some(value) = &authorization {
-                call = call.header(AUTHORIZATION, value.clone());
-            }
+            let call = self.0.http.request(method.clone(), url.clone());
+            let mut call = call.headers(headers.clone()).headers(credentials.clone());
             if let Some(body) = &body {
                 call = call.body(body.clone());
             }
@@ -267,7 +301,7 @@ impl Outbound {
             match redirect(&method, &url, &response)? {
                 Some(next) => {
                     if next.origin() != url.origin() {
-                        authorization = None;
+                        credentials.clear();
                     }
                     url = next;
                 }
@@ -301,6 +335,38 @@ impl Outbound {
         let headers = std::mem::take(response.headers_mut());
         Ok(Answer { status: response.status(), headers, body, url })
     }
+}
+
+fn certificates(pem: &[u8]) -> Option<Vec<reqwest::Certificate>> {
+    reqwest::Certificate::from_pem_bundle(pem).ok().filter(|certificates| !certificates.is_empty())
+}
+
+fn client(
+    lookup: &Arc<dyn Lookup>,
+    addresses: &Addresses,
+    trusted: &[reqwest::Certificate],
+    identity: Option<reqwest::Identity>,
+) -> Option<reqwest::Client> {
+    let resolver = CheckedResolver { lookup: Arc::clone(lookup), addresses: addresses.clone() };
+    let builder = reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .dns_resolver(resolver)
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .referer(false)
+        .http1_only()
+        .no_gzip()
+        .no_brotli()
+        .no_deflate()
+        .no_zstd()
+        .pool_max_idle_per_host(0)
+        .tls_certs_merge(trusted.iter().cloned());
+    let builder = match identity {
+        Some(identity) => builder.identity(identity),
+        None => builder,
+    };
+    builder.build().ok()
 }
 
 /// Where an answer redirects to, if it is one to follow.

@@ -1,6 +1,6 @@
 //! A connector's row, and the statements that read it.
 
-use integraci_api::connectors::{Connector, ConnectorStatus};
+use integraci_api::connectors::{Connector, ConnectorStatus, Retiring, VerificationStatus, VerifyMode};
 use integraci_api::{ConnectorId, OperationId, TenantId};
 use serde_json::{Map, Value};
 use sqlx::types::Json;
@@ -11,7 +11,7 @@ use crate::error::Error;
 
 macro_rules! columns {
     () => {
-        "id, tenant_id, name, kind, config, secret_version, secret_set_at, status, last_verified_at, operation_id, revision, created_at, updated_at"
+        "id, tenant_id, name, kind, config, secret_version, secret_set_at, secret_expires_at, secret_drifted, status, verify, verification_status, verification_reason, last_verified_at, last_checked_at, rotate_every_days, retiring_version, retire_at, operation_id, revision, created_at, updated_at"
     };
 }
 
@@ -37,8 +37,17 @@ pub(super) struct Row {
     config: Json<Map<String, Value>>,
     secret_version: i64,
     secret_set_at: Option<OffsetDateTime>,
+    secret_expires_at: Option<OffsetDateTime>,
+    secret_drifted: bool,
     status: String,
+    verify: String,
+    verification_status: String,
+    verification_reason: Option<String>,
     last_verified_at: Option<OffsetDateTime>,
+    last_checked_at: Option<OffsetDateTime>,
+    rotate_every_days: Option<i32>,
+    retiring_version: Option<i64>,
+    retire_at: Option<OffsetDateTime>,
     operation_id: Option<Uuid>,
     revision: i64,
     created_at: OffsetDateTime,
@@ -59,6 +68,12 @@ impl Row {
             "deleting" => ConnectorStatus::Deleting,
             _ => return Err(Error::Internal("a stored connector status is not one")),
         };
+        let verify = VerifyMode::ALL.iter().find(|mode| mode.as_str() == self.verify);
+        let verification =
+            VerificationStatus::ALL.iter().find(|status| status.as_str() == self.verification_status);
+        let (Some(&verify), Some(&verification_status)) = (verify, verification) else {
+            return Err(Error::Internal("a stored verification is not one"));
+        };
         Ok(Connector {
             id: ConnectorId::from_uuid(self.id),
             tenant_id: TenantId::from_uuid(self.tenant_id),
@@ -67,8 +82,20 @@ impl Row {
             config: self.config.0,
             secret_version: self.secret_version,
             secret_set_at: self.secret_set_at,
+            secret_expires_at: self.secret_expires_at,
+            secret_drifted: self.secret_drifted,
             status,
+            verify,
+            verification_status,
+            verification_reason: self.verification_reason,
             last_verified_at: self.last_verified_at,
+            last_checked_at: self.last_checked_at,
+            rotate_every_days: self.rotate_every_days.and_then(|days| u32::try_from(days).ok()),
+            retiring: self
+                .retiring_version
+                .zip(self.retire_at)
+                .map(|(secret_version, at)| Retiring { secret_version, at }),
+            inbound_url: None,
             revision: self.revision,
             created_at: self.created_at,
             updated_at: self.updated_at,

@@ -12,9 +12,11 @@ use axum::Router;
 use axum::extract::Request;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse as _;
-use integraci_api::{ConnectorId, SecretText};
+use integraci_api::{ConnectorId, SecretText, TenantId};
 use integraci_server::connectors::outbound::{Outbound, OutboundConfig};
 use integraci_server::connectors::verify::{Subject, Verifier, VerifyError};
+use integraci_server::isolation::openbao::{Client, OpenBaoConfig, Signer};
+use integraci_server::oidc::Issuer;
 use local_platform::far_side::{Behaviour, FarSide};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -31,6 +33,18 @@ fn local_config() -> OutboundConfig {
     }
 }
 
+/// A verifier without an issuer: for kinds that have a secret.
+fn verifier(config: &OutboundConfig) -> Verifier {
+    let nowhere = Client::new(&OpenBaoConfig {
+        address: "http://nowhere.invalid".parse().unwrap(),
+        token: SecretText::new(String::new()),
+        namespace: None,
+        ca_certificate: None,
+        timeout: Duration::from_secs(1),
+    });
+    Verifier::new(Outbound::new(config).unwrap(), Issuer::new(None, Signer::new(nowhere.unwrap())))
+}
+
 /// Verifies a connector of a kind with one secret.
 async fn verify_with(
     config: &OutboundConfig,
@@ -40,6 +54,8 @@ async fn verify_with(
 ) -> Result<(), VerifyError> {
     let secrets = BTreeMap::from([(name.to_owned(), SecretText::new(secret.to_owned()))]);
     let subject = Subject {
+        tenant: TenantId::from_uuid(Uuid::from_u128(6)),
+        name: "of-tests",
         connector: ConnectorId::from_uuid(Uuid::from_u128(7)),
         kind,
         config: settings.as_object().unwrap(),
@@ -47,7 +63,7 @@ async fn verify_with(
         now: OffsetDateTime::now_utc(),
         attempt: Uuid::from_u128(8),
     };
-    Verifier::new(Outbound::new(config).unwrap()).verify(&subject).await
+    verifier(config).verify(&subject).await.map(drop)
 }
 
 async fn verify(kind: &str, settings: Value, secret: (&str, &str)) -> Result<(), VerifyError> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use integraci_api::SecretText;
-use integraci_api::catalogue::{Field, FieldValues, KINDS, Kind, SECRET_MAX_BYTES, Secret, SecretRule};
+use integraci_api::catalogue::{Field, FieldValues, KINDS, Kind, Secret, SecretRule};
 use serde_json::{Map, Value as Json};
 use tfplugin::schema::{AttributeSchema, Nesting, ObjectSchema, Shape};
 use tfplugin::value::{DynamicSet, Fields, ValueError};
@@ -138,20 +138,23 @@ impl Chosen<'_> {
     }
 
     fn validate_secrets(&self, diags: &mut Diagnostics) {
-        // Where every one is needed, the schema says so already.
-        if self.kind.secret_rule != SecretRule::ExactlyOne {
-            return;
-        }
+        let most = match self.kind.secret_rule {
+            // The schema says so already.
+            SecretRule::Each => return,
+            SecretRule::ExactlyOne | SecretRule::AtMostOne => 1,
+        };
+        let least = usize::from(self.kind.secret_rule == SecretRule::ExactlyOne);
         let value = |secret: &Secret| self.fields.get(&attribute_of(secret));
         let given =
             self.kind.secrets.iter().filter(|secret| value(secret).is_some_and(|value| !value.is_null()));
         let undecided = self.kind.secrets.iter().any(|secret| value(secret).is_some_and(Dynamic::is_unknown));
-        if !undecided && given.count() != 1 {
+        if !undecided && !(least..=most).contains(&given.count()) {
+            let words = if least == 1 { "exactly one" } else { "at most one" };
             let names: Vec<_> =
                 self.kind.secrets.iter().map(|secret| format!("`{}`", attribute_of(secret))).collect();
             diags.push(
-                Diagnostic::error("Give exactly one secret")
-                    .detail(format!("A {} has exactly one of {}.", self.kind.name, names.join(", ")))
+                Diagnostic::error(format!("Give {words} secret"))
+                    .detail(format!("A {} has {words} of {}.", self.kind.name, names.join(", ")))
                     .at(self.kind.name),
             );
         }
@@ -210,8 +213,10 @@ fn field_attribute(field: &'static Field) -> AttributeSchema {
     type Words = Value<BTreeSet<Value<String>>>;
     let values = field.values;
     let attribute = match values {
-        FieldValues::Url | FieldValues::Text => AttributeSchema::new::<Value<String>>(field.name)
-            .validate::<Value<String>>(move |text: &String| values.check(&Json::from(text.as_str()))),
+        FieldValues::Url | FieldValues::Text | FieldValues::OneOf(_) | FieldValues::Certificates => {
+            AttributeSchema::new::<Value<String>>(field.name)
+                .validate::<Value<String>>(move |text: &String| values.check(&Json::from(text.as_str())))
+        }
         FieldValues::Integer => AttributeSchema::new::<Value<i64>>(field.name)
             .validate::<Value<i64>>(move |number: &i64| values.check(&Json::from(*number))),
         FieldValues::Words(_) => AttributeSchema::new::<Words>(field.name).validate::<Words>(
@@ -224,6 +229,10 @@ fn field_attribute(field: &'static Field) -> AttributeSchema {
         ),
     };
     let described = match values {
+        FieldValues::OneOf(words) => {
+            let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+            format!("{} One of: {}.", field.description, words.join(", "))
+        }
         FieldValues::Words(words) => {
             let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
             format!("{} At least one of: {}.", field.description, words.join(", "))
@@ -235,24 +244,21 @@ fn field_attribute(field: &'static Field) -> AttributeSchema {
 }
 
 fn secret_attribute(kind: &Kind, secret: &'static Secret) -> AttributeSchema {
-    let (alone, min_bytes) = (kind.secret_rule == SecretRule::ExactlyOne, secret.min_bytes);
-    let described = if alone {
-        format!("{} Give exactly one of the secrets.", secret.description)
-    } else {
-        secret.description.to_owned()
+    let described = match kind.secret_rule {
+        SecretRule::Each => secret.description.to_owned(),
+        SecretRule::ExactlyOne => format!("{} Give exactly one of the secrets.", secret.description),
+        SecretRule::AtMostOne => format!("{} Give one of the secrets or none.", secret.description),
     };
     let attribute = AttributeSchema::new::<Value<String>>(&attribute_of(secret))
         .described(&described)
         .write_only()
         .sensitive()
-        .validate::<Value<String>>(move |text: &String| {
-            if (min_bytes..=SECRET_MAX_BYTES).contains(&text.len()) {
-                Ok(())
-            } else {
-                Err(format!("this secret has {min_bytes} to {SECRET_MAX_BYTES} bytes"))
-            }
-        });
-    if alone { attribute.optional() } else { attribute.required() }
+        .validate::<Value<String>>(move |text: &String| secret.check(text));
+    if kind.secret_rule == SecretRule::Each && secret.required {
+        attribute.required()
+    } else {
+        attribute.optional()
+    }
 }
 
 /// Write-only attributes end with `_wo`.
@@ -271,7 +277,10 @@ fn to_json(value: &Dynamic) -> Option<Json> {
 
 fn from_json(values: FieldValues, json: Option<&Json>) -> Dynamic {
     match (values, json) {
-        (FieldValues::Url | FieldValues::Text, Some(Json::String(text))) => Dynamic::from(text.as_str()),
+        (
+            FieldValues::Url | FieldValues::Text | FieldValues::OneOf(_) | FieldValues::Certificates,
+            Some(Json::String(text)),
+        ) => Dynamic::from(text.as_str()),
         (FieldValues::Integer, Some(Json::Number(number))) => {
             number.as_i64().map(Dynamic::from).unwrap_or_default()
         }

@@ -121,6 +121,8 @@ impl Resource for Connector {
             kind: chosen.kind.name.to_owned(),
             config: chosen.config(),
             secrets: chosen.secrets().unwrap_or_default(),
+            verify: connectors::VerifyMode::Required,
+            rotate_every_days: None,
         };
         let locate = |parts: &[String]| kinds::locate(chosen.kind, parts);
         let mut id = None;
@@ -165,6 +167,8 @@ impl Resource for Connector {
             config: (!planned.has_config_of(&prior)).then(|| chosen.config()),
             // Unknown is how the plan says that there is a new secret.
             secrets: planned.secret_version.is_unknown().then(|| chosen.secrets()).flatten(),
+            verify: None,
+            rotate_every_days: None,
         };
         if change.name.is_none() && change.config.is_none() && change.secrets.is_none() {
             saved.set(planned);

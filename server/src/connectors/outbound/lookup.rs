@@ -38,12 +38,9 @@ impl Resolve for CheckedResolver {
         let (lookup, addresses) = (Arc::clone(&self.lookup), self.addresses.clone());
         Box::pin(async move {
             let found = lookup.lookup(name.as_str()).await.unwrap_or_default();
-            if found.is_empty() {
-                return Err(OutboundError::Unresolved.into());
-            }
             let allowed: Vec<_> = found.into_iter().filter(|&address| addresses.allowed(address)).collect();
             if allowed.is_empty() {
-                return Err(OutboundError::AddressNotAllowed.into());
+                return Err(OutboundError::Unresolved.into());
             }
             // Port 0 stands for the URL's own.
             let sockets = allowed.into_iter().map(|address| SocketAddr::new(address, 0));

@@ -18,6 +18,7 @@ pub(in crate::connectors) const CREATE_STEPS: &[&str] = &["secret_stored", "veri
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::connectors) struct CreateInput {
     pub(in crate::connectors) slug: Slug,
+    pub(in crate::connectors) name: String,
     pub(in crate::connectors) kind: String,
     pub(in crate::connectors) config: Map<String, Value>,
 }

@@ -92,6 +92,7 @@ pub fn definitions(
 /// What is verified: the same for a create and an update.
 struct Candidate {
     names: TenantNames,
+    name: String,
     kind: String,
     config: Map<String, Value>,
     version: i64,
@@ -104,12 +105,14 @@ impl Candidate {
         match cx.input::<UpdateInput>() {
             Ok(update) => Ok(Self {
                 names: TenantNames::of(&update.slug),
+                name: update.name,
                 kind: update.kind,
                 config: update.config,
                 version: update.new_version,
             }),
             Err(_) => create.map(|create| Self {
                 names: TenantNames::of(&create.slug),
+                name: create.name,
                 kind: create.kind,
                 config: create.config,
                 version: 1,
@@ -163,14 +166,16 @@ impl Step for Verified {
         let candidate = Candidate::of(cx)?;
         let secrets = self.0.secrets.get(&candidate.names, target(cx)?, candidate.version).await?;
         let subject = Subject {
+            tenant: cx.tenant,
             connector: target(cx)?,
+            name: &candidate.name,
             kind: &candidate.kind,
             config: &candidate.config,
             secrets: &secrets,
             now: cx.now,
             attempt: self.0.source.uuid(),
         };
-        self.0.verifier.verify(&subject).await.map_err(|error| refusal(&error))
+        self.0.verifier.verify(&subject).await.map(drop).map_err(|error| refusal(&error))
     }
 
     /// The far side was only asked.

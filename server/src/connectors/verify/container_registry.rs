@@ -5,27 +5,33 @@
 //! list of tags. Credentials go to the registry's own origin, and to the realm that it names from that
 //! origin; a registry that redirects elsewhere is refused rather than followed with them.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use async_trait::async_trait;
 use http_auth::ChallengeRef;
 use integraci_api::SecretText;
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use serde::Deserialize;
 use url::Url;
-use zeroize::Zeroizing;
 
-use super::{FarSide, URL_POINTER, VerifyError};
+use super::far_side::{self, Asked, FarSide, below};
+use super::{Protocol, URL_POINTER, Verified, VerifyError};
 use crate::connectors::outbound::{Answer, Request};
 
 const REGISTRY: &str = "the registry";
 const TOKEN_SERVICE: &str = "the registry's token service";
 
-pub(super) async fn verify(far_side: &FarSide<'_>) -> Result<(), VerifyError> {
-    let repository = far_side.text("repository").map(repository_checked).transpose()?;
-    let registry = Registry { far_side, base: far_side.url()?, login: Login::of(far_side)?, repository };
-    let authorization = registry.log_in().await?;
-    registry.read_api(&authorization).await?;
-    registry.read_repository(&authorization).await
+pub(super) struct ContainerRegistry;
+
+#[async_trait]
+impl Protocol for ContainerRegistry {
+    async fn verify(&self, far_side: &FarSide<'_>) -> Result<Verified, VerifyError> {
+        let repository = far_side.text("repository").map(repository_checked).transpose()?;
+        let base = far_side.address("url", "")?;
+        let registry = Registry { far_side, base, login: Login::of(far_side)?, repository };
+        let authorization = registry.log_in().await?;
+        registry.read_api(&authorization).await?;
+        registry.read_repository(&authorization).await?;
+        Ok(Verified::default())
+    }
 }
 
 /// How the connector logs in.
@@ -84,11 +90,11 @@ impl Registry<'_> {
     /// What to send as `Authorization`.
     async fn log_in(&self) -> Result<HeaderValue, VerifyError> {
         let (username, password) = match self.login {
-            Login::Token(token) => return self.bearer(token),
+            Login::Token(token) => return far_side::bearer(token, self.login.pointer()),
             Login::Password { username, password } => (username, password),
         };
-        let basic = self.basic(username, password)?;
-        let answer = self.far_side.send(REGISTRY, Request::get(self.endpoint(&[""]))).await?;
+        let basic = far_side::basic(username, password, self.login.pointer())?;
+        let answer = self.far_side.send(self.asked(REGISTRY), Request::get(self.endpoint(&[""]))).await?;
         match answer.status.as_u16() {
             // Open to everyone; whether it takes the password is seen when it is sent.
             200 => Ok(basic),
@@ -126,12 +132,13 @@ impl Registry<'_> {
                 url.query_pairs_mut().append_pair(name, &value);
             }
         }
-        let answer = self.far_side.send(TOKEN_SERVICE, Request::get(url).authorization(basic)).await?;
+        let answer =
+            self.far_side.send(self.asked(TOKEN_SERVICE), Request::get(url).authorization(basic)).await?;
         match answer.status.as_u16() {
             200 => {
                 let given: Token = serde_json::from_slice(&answer.body).map_err(|_| no_token())?;
                 let token = given.token.or(given.access_token).ok_or_else(no_token)?;
-                bearer(&token).ok_or_else(no_token)
+                far_side::bearer(&token, URL_POINTER).map_err(|_| no_token())
             }
             status @ (401 | 403) => Err(self.secret_refused(TOKEN_SERVICE, status)),
             _ => Err(self.declined(TOKEN_SERVICE, &answer)),
@@ -140,7 +147,7 @@ impl Registry<'_> {
 
     async fn read_api(&self, authorization: &HeaderValue) -> Result<(), VerifyError> {
         let request = Request::get(self.endpoint(&[""])).authorization(authorization.clone());
-        let answer = self.far_side.send(REGISTRY, request).await?;
+        let answer = self.far_side.send(self.asked(REGISTRY), request).await?;
         match answer.status.as_u16() {
             200 => Ok(()),
             status @ (401 | 403) => Err(self.secret_refused(REGISTRY, status)),
@@ -156,7 +163,7 @@ impl Registry<'_> {
         let mut url = self.endpoint(&path);
         url.set_query(Some("n=1"));
         let request = Request::get(url).authorization(authorization.clone());
-        let answer = self.far_side.send(REGISTRY, request).await?;
+        let answer = self.far_side.send(self.asked(REGISTRY), request).await?;
         match answer.status.as_u16() {
             200 => Ok(()),
             404 => Err(VerifyError::refused(
@@ -175,30 +182,11 @@ impl Registry<'_> {
 
     /// An address below `/v2/`.
     fn endpoint(&self, path: &[&str]) -> Url {
-        let mut url = self.base.clone();
-        url.set_query(None);
-        // An `http(s)` URL always has a path.
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().push("v2").extend(path);
-        }
-        url
+        below(&self.base, &[&["v2"], path].concat())
     }
 
-    fn basic(&self, username: &str, password: &SecretText) -> Result<HeaderValue, VerifyError> {
-        let pair = Zeroizing::new(format!("{username}:{}", password.expose()));
-        let value = Zeroizing::new(format!("Basic {}", STANDARD.encode(pair.as_bytes())));
-        HeaderValue::from_str(&value).map_err(|_| self.not_a_header())
-    }
-
-    fn bearer(&self, token: &SecretText) -> Result<HeaderValue, VerifyError> {
-        bearer(token).ok_or_else(|| self.not_a_header())
-    }
-
-    fn not_a_header(&self) -> VerifyError {
-        VerifyError::refused(
-            self.login.pointer(),
-            "it holds characters that cannot be sent, such as line breaks",
-        )
+    const fn asked<'b>(&self, who: &'b str) -> Asked<'b> {
+        Asked { who, secret: self.login.pointer(), place: URL_POINTER }
     }
 
     fn secret_refused(&self, who: &str, status: u16) -> VerifyError {
@@ -220,10 +208,6 @@ impl Registry<'_> {
             ),
         }
     }
-}
-
-fn bearer(token: &SecretText) -> Option<HeaderValue> {
-    HeaderValue::from_str(&Zeroizing::new(format!("Bearer {}", token.expose()))).ok()
 }
 
 /// The challenge to answer: Bearer before Basic, as it gives away least.

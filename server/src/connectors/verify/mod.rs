@@ -1,37 +1,61 @@
 //! Verification: whether the far side takes a connector's configuration and secret, asked by the far
-//! side's own protocol. One file a kind; [`catalogue`](integraci_api::catalogue) says which there are.
+//! side's own protocol. One file a kind, each a [`Protocol`];
+//! [`catalogue`](integraci_api::catalogue) says which there are.
 //!
 //! Calls the far side through [`Outbound`] alone, does not retry and keeps nothing. What the far side
-//! says is judged and never passed on: every text here is ours.
+//! says is judged and never passed on: every text here is ours, so there is nothing in it to scrub.
 
+mod artifactory;
+mod aws;
+mod azure;
+mod azure_devops;
+mod bitbucket;
 mod container_registry;
+mod datadog;
+mod far_side;
+mod gcp;
+mod github_app;
+mod gitlab;
+mod jira;
+mod kubernetes_cluster;
+mod pagerduty;
+mod slack;
+mod sonarqube;
+mod vault;
 mod webhook;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use integraci_api::{ConnectorId, FieldProblem, SecretText};
+use async_trait::async_trait;
+use integraci_api::{ConnectorId, FieldProblem, SecretText, TenantId};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
-use url::Url;
 use uuid::Uuid;
 
-use super::outbound::{Answer, Outbound, OutboundError, Request};
+use super::outbound::Outbound;
+use crate::oidc::Issuer;
+use far_side::FarSide;
 
-/// Where the address stands in a connector's request.
+/// Where the address stands in the request for most kinds.
 const URL_POINTER: &str = "/config/url";
 
-/// Verifies connectors of every kind.
+/// Verifies connectors of every kind, and has their far sides make and revoke secrets.
 #[derive(Debug, Clone)]
 pub struct Verifier {
     outbound: Outbound,
+    issuer: Issuer,
 }
 
 /// A connector as it is to be verified.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
+    /// The tenant that it belongs to.
+    pub tenant: TenantId,
     /// The connector.
     pub connector: ConnectorId,
+    /// Its name: the far side of a kind without secrets knows it by that.
+    pub name: &'a str,
     /// One of the catalogue's kinds.
     pub kind: &'a str,
     /// The kind's configuration, already checked against the catalogue.
@@ -42,6 +66,21 @@ pub struct Subject<'a> {
     pub now: OffsetDateTime,
     /// The id of this attempt; a message carries it.
     pub attempt: Uuid,
+}
+
+/// What a far side told of what it takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// When the secret expires.
+    pub expires_at: Option<OffsetDateTime>,
+}
+
+/// A secret that a far side made.
+pub struct Minted {
+    /// The kind's secrets by name, all of them.
+    pub secrets: BTreeMap<String, SecretText>,
+    /// When they expire.
+    pub expires_at: Option<OffsetDateTime>,
 }
 
 /// Why a connector is not verified. Holds no text of the far side's.
@@ -74,9 +113,9 @@ impl VerifyError {
         match self {
             Self::Refused { errors } => errors.clone(),
             Self::Busy { .. } => {
-                vec![FieldProblem::new(URL_POINTER, "it asks to be called later; try again then")]
+                vec![FieldProblem::new("/config", "the far side asks to be called later; try again then")]
             }
-            Self::Unreachable { detail } => vec![FieldProblem::new(URL_POINTER, detail.clone())],
+            Self::Unreachable { detail } => vec![FieldProblem::new("/config", detail.clone())],
         }
     }
 
@@ -85,91 +124,90 @@ impl VerifyError {
     }
 }
 
-/// The kinds that can be verified.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Method {
-    ContainerRegistry,
-    Webhook,
-}
+/// How a kind's far side is asked.
+#[async_trait]
+trait Protocol: Sync {
+    /// Whether it takes the connector's configuration and secret.
+    async fn verify(&self, far_side: &FarSide<'_>) -> Result<Verified, VerifyError>;
 
-impl Method {
-    fn of(kind: &str) -> Option<Self> {
-        match kind {
-            "container_registry" => Some(Self::ContainerRegistry),
-            "webhook" => Some(Self::Webhook),
-            _ => None,
-        }
+    /// Makes the secret worthless at the far side. One that is worthless already is success. Only for
+    /// kinds whose entry says how (`revoked_by`).
+    async fn revoke(&self, _far_side: &FarSide<'_>) -> Result<(), VerifyError> {
+        Err(VerifyError::refused("/old_secret", "secrets of this kind cannot be revoked from here"))
+    }
+
+    /// Has the far side make another secret, by the one there is. Only for kinds whose entry says how
+    /// (`minted_by`).
+    async fn mint(&self, _far_side: &FarSide<'_>) -> Result<Minted, VerifyError> {
+        Err(VerifyError::refused("/secrets", "the far side of this kind makes no secrets; give the new one"))
     }
 }
 
+fn protocol(kind: &str) -> Option<&'static dyn Protocol> {
+    Some(match kind {
+        "artifactory" => &artifactory::Artifactory,
+        "aws" => &aws::Aws,
+        "azure" => &azure::Azure,
+        "azure_devops" => &azure_devops::AzureDevOps,
+        "bitbucket" => &bitbucket::Bitbucket,
+        "container_registry" => &container_registry::ContainerRegistry,
+        "datadog" => &datadog::Datadog,
+        "gcp" => &gcp::Gcp,
+        "github_app" => &github_app::GitHubApp,
+        "gitlab" => &gitlab::GitLab,
+        "jira" => &jira::Jira,
+        "kubernetes_cluster" => &kubernetes_cluster::KubernetesCluster,
+        "pagerduty" => &pagerduty::PagerDuty,
+        "slack" => &slack::Slack,
+        "sonarqube" => &sonarqube::SonarQube,
+        "vault" => &vault::Vault,
+        "webhook" => &webhook::Webhook,
+        _ => return None,
+    })
+}
+
 impl Verifier {
-    /// A verifier that calls through `outbound`.
+    /// A verifier that calls through `outbound`, and signs tokens as `issuer` for kinds without secrets.
     #[must_use]
-    pub const fn new(outbound: Outbound) -> Self {
-        Self { outbound }
+    pub const fn new(outbound: Outbound, issuer: Issuer) -> Self {
+        Self { outbound, issuer }
     }
 
     /// Asks the far side whether it takes the connector's configuration and secret.
     ///
     /// # Errors
     /// It does not, or could not be asked.
-    pub async fn verify(&self, subject: &Subject<'_>) -> Result<(), VerifyError> {
-        let far_side = FarSide { outbound: &self.outbound, subject };
-        match Method::of(subject.kind) {
-            Some(Method::ContainerRegistry) => container_registry::verify(&far_side).await,
-            Some(Method::Webhook) => webhook::verify(&far_side).await,
-            None => Err(VerifyError::refused("/kind", "connectors of this kind cannot be verified")),
-        }
-    }
-}
-
-/// The far side of one connector, with what each kind's file needs of it.
-struct FarSide<'a> {
-    outbound: &'a Outbound,
-    subject: &'a Subject<'a>,
-}
-
-impl FarSide<'_> {
-    /// A text of the configuration.
-    fn text(&self, field: &str) -> Option<&str> {
-        self.subject.config.get(field)?.as_str()
+    pub async fn verify(&self, subject: &Subject<'_>) -> Result<Verified, VerifyError> {
+        let (protocol, far_side) = self.reach(subject)?;
+        protocol.verify(&far_side).await
     }
 
-    /// The address.
-    fn url(&self) -> Result<Url, VerifyError> {
-        let text = self.text("url").unwrap_or_default();
-        Url::parse(text).map_err(|_| {
-            VerifyError::refused(URL_POINTER, "expected a URL such as https://host.example/path")
-        })
+    /// Makes the connector's secret worthless at the far side.
+    ///
+    /// # Errors
+    /// It does not, or could not be asked; the secret may or may not be good there.
+    pub async fn revoke(&self, subject: &Subject<'_>) -> Result<(), VerifyError> {
+        let (protocol, far_side) = self.reach(subject)?;
+        protocol.revoke(&far_side).await
     }
 
-    /// Makes a call; `who` names the one called, for people.
-    async fn send(&self, who: &str, request: Request) -> Result<Answer, VerifyError> {
-        self.outbound.send(request).await.map_err(|error| {
-            let detail = format!("{who}: {error}");
-            match error {
-                OutboundError::Unresolved
-                | OutboundError::Unreachable
-                | OutboundError::Timeout
-                | OutboundError::Broken => VerifyError::Unreachable { detail },
-                OutboundError::SchemeNotAllowed
-                | OutboundError::CredentialsInUrl
-                | OutboundError::AddressNotAllowed
-                | OutboundError::Tls
-                | OutboundError::TooLarge
-                | OutboundError::TooManyRedirects => VerifyError::refused(URL_POINTER, detail),
-            }
-        })
+    /// Has the far side make another secret, by the one there is. Where the answer is lost, there may be
+    /// one that nobody has; it ends by itself.
+    ///
+    /// # Errors
+    /// It does not, or could not be asked.
+    pub async fn mint(&self, subject: &Subject<'_>) -> Result<Minted, VerifyError> {
+        let (protocol, far_side) = self.reach(subject)?;
+        protocol.mint(&far_side).await
     }
 
-    /// What an answer means that says "later", if it is one.
-    fn busy(&self, answer: &Answer) -> Option<VerifyError> {
-        let retry_after = answer.retry_after(self.subject.now);
-        match answer.status.as_u16() {
-            429 => Some(VerifyError::Busy { retry_after }),
-            503 if retry_after.is_some() => Some(VerifyError::Busy { retry_after }),
-            _ => None,
-        }
+    fn reach<'a>(
+        &self,
+        subject: &'a Subject<'a>,
+    ) -> Result<(&'static dyn Protocol, FarSide<'a>), VerifyError> {
+        let protocol = protocol(subject.kind)
+            .ok_or_else(|| VerifyError::refused("/kind", "connectors of this kind cannot be verified"))?;
+        Ok((protocol, FarSide::new(&self.outbound, &self.issuer, subject)?))
     }
 }
 
@@ -182,14 +220,14 @@ mod tests {
     #[test]
     fn every_kind_of_the_catalogue_is_verified_and_no_other() {
         for kind in catalogue::KINDS {
-            assert!(Method::of(kind.name).is_some(), "{} has no verifier", kind.name);
+            assert!(protocol(kind.name).is_some(), "{} has no verifier", kind.name);
         }
-        assert_eq!(Method::of("carrier_pigeon"), None);
+        assert!(protocol("carrier_pigeon").is_none());
     }
 
     #[test]
     fn what_is_unreachable_points_at_the_address() {
         let faults = VerifyError::Unreachable { detail: "no answer".to_owned() }.faults();
-        assert_eq!(faults, [FieldProblem::new("/config/url", "no answer")]);
+        assert_eq!(faults, [FieldProblem::new("/config", "no answer")]);
     }
 }

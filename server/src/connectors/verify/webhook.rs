@@ -4,6 +4,7 @@
 //! secret's own bytes, or, written `whsec_<base64>` as that specification has it, what the base64
 //! stands for. The receiver takes the secret by answering 2xx.
 
+use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -14,20 +15,27 @@ use sha2::Sha256;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
-use super::{FarSide, URL_POINTER, VerifyError};
+use super::far_side::{Asked, FarSide};
+use super::{Protocol, URL_POINTER, Verified, VerifyError};
 use crate::connectors::outbound::Request;
 
 const KEY_POINTER: &str = "/secrets/hmac_key";
 const RECEIVER: &str = "the receiver";
 
-pub(super) async fn verify(far_side: &FarSide<'_>) -> Result<(), VerifyError> {
+pub(super) struct Webhook;
+
+#[async_trait]
+impl Protocol for Webhook {
+    async fn verify(&self, far_side: &FarSide<'_>) -> Result<Verified, VerifyError> {
+        ping(far_side).await.map(|()| Verified::default())
+    }
+}
+
+async fn ping(far_side: &FarSide<'_>) -> Result<(), VerifyError> {
     let subject = far_side.subject;
-    let key = match subject.secrets.get("hmac_key") {
-        Some(secret) => key_bytes(secret).ok_or_else(|| {
-            VerifyError::refused(KEY_POINTER, "a key that begins with `whsec_` goes on with base64")
-        })?,
-        None => return Err(VerifyError::refused(KEY_POINTER, "`hmac_key` is required")),
-    };
+    let key = key_bytes(far_side.secret("hmac_key")?).ok_or_else(|| {
+        VerifyError::refused(KEY_POINTER, "a key that begins with `whsec_` goes on with base64")
+    })?;
     let id = format!("msg_{}", subject.attempt.simple());
     let timestamp = subject.now.unix_timestamp();
     let body = json!({
@@ -37,12 +45,13 @@ pub(super) async fn verify(far_side: &FarSide<'_>) -> Result<(), VerifyError> {
     })
     .to_string();
     let signature = signature(&key, &id, timestamp, &body);
-    let request = Request::post(far_side.url()?, body.into())
+    let request = Request::post(far_side.address("url", "")?, body.into())
         .header(CONTENT_TYPE.as_str(), HeaderValue::from_static("application/json"))
         .header("webhook-id", header(&id)?)
         .header("webhook-timestamp", HeaderValue::from(timestamp))
         .header("webhook-signature", header(&signature)?);
-    let answer = far_side.send(RECEIVER, request).await?;
+    let asked = Asked { who: RECEIVER, secret: KEY_POINTER, place: URL_POINTER };
+    let answer = far_side.send(asked, request).await?;
     if let Some(busy) = far_side.busy(&answer) {
         return Err(busy);
     }

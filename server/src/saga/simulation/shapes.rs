@@ -10,7 +10,8 @@ use crate::connectors::outbound::{Outbound, OutboundConfig};
 use crate::connectors::secrets::ConnectorSecrets;
 use crate::connectors::verify::Verifier;
 use crate::isolation::Cells;
-use crate::isolation::openbao::{Client, OpenBaoConfig};
+use crate::isolation::openbao::{Client, OpenBaoConfig, Signer};
+use crate::oidc::Issuer;
 use crate::saga::words::Shape;
 use crate::source::Source;
 use crate::store::{Store, StoreConfig};
@@ -53,7 +54,7 @@ fn shapes() -> Vec<Shape> {
     .unwrap();
     let source = Source::real();
     let tenants = tenants::definitions(&store, &Arc::new(Cells::default()), source);
-    let connectors =
-        connectors::definitions(&store, &ConnectorSecrets::new(bao), &Verifier::new(outbound), source);
+    let verifier = Verifier::new(outbound, Issuer::new(None, Signer::new(bao.clone())));
+    let connectors = connectors::definitions(&store, &ConnectorSecrets::new(bao), &verifier, source);
     tenants.iter().chain(&connectors).map(Shape::of).collect()
 }

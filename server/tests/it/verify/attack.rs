@@ -205,9 +205,9 @@ async fn a_name_is_judged_by_the_addresses_that_are_connected_to() {
     ]);
     let outbound = Outbound::with_lookup(&front_only(), names).unwrap();
     for (name, expected) in [
-        ("inside.example", OutboundError::AddressNotAllowed),
-        ("inside6.example", OutboundError::AddressNotAllowed),
-        ("metadata.example", OutboundError::AddressNotAllowed),
+        ("inside.example", OutboundError::Unresolved),
+        ("inside6.example", OutboundError::Unresolved),
+        ("metadata.example", OutboundError::Unresolved),
         ("empty.example", OutboundError::Unresolved),
         ("unknown.example", OutboundError::Unresolved),
     ] {
@@ -231,7 +231,7 @@ async fn a_name_that_changes_its_mind_gains_nothing() {
     let call = async |name: &str| get(&outbound, &format!("http://{name}:{}/", port(&front))).await;
     // One answer serves check and connection: were it asked twice, this would go astray.
     assert_eq!(call("rebinds.example").await.unwrap().body.as_slice(), b"front");
-    assert_eq!(call("rebinds.example").await.map(drop), Err(OutboundError::AddressNotAllowed));
+    assert_eq!(call("rebinds.example").await.map(drop), Err(OutboundError::Unresolved));
     assert_eq!(call("mixed.example").await.unwrap().body.as_slice(), b"front");
     assert_eq!(inside.accept().map(drop).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
 }

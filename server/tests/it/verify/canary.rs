@@ -15,10 +15,9 @@ use axum::response::IntoResponse as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use integraci_api::tenants::TenantNames;
-use integraci_api::{ConnectorId, SecretText};
-use integraci_server::connectors::outbound::Outbound;
+use integraci_api::{ConnectorId, SecretText, TenantId};
 use integraci_server::connectors::secrets::ConnectorSecrets;
-use integraci_server::connectors::verify::{Subject, Verifier, VerifyError};
+use integraci_server::connectors::verify::{Subject, VerifyError};
 use integraci_server::isolation::Isolation as _;
 use integraci_server::isolation::openbao::{Client, OpenBao, OpenBaoConfig};
 use serde_json::{Value, json};
@@ -125,6 +124,8 @@ async fn verify(said: &Said, url: &str, kind: &str, name: &str) -> Result<(), Ve
     let secrets = BTreeMap::from([(name.to_owned(), SecretText::new(CANARY.to_owned()))]);
     let config = json!({ "url": url, "username": "robot", "repository": "acme/app" });
     let subject = Subject {
+        tenant: TenantId::from_uuid(Uuid::from_u128(6)),
+        name: "of-tests",
         connector: ConnectorId::from_uuid(Uuid::from_u128(7)),
         kind,
         config: config.as_object().unwrap(),
@@ -132,10 +133,10 @@ async fn verify(said: &Said, url: &str, kind: &str, name: &str) -> Result<(), Ve
         now: OffsetDateTime::UNIX_EPOCH,
         attempt: Uuid::from_u128(8),
     };
-    let verifier = Verifier::new(Outbound::new(&local_config()).unwrap());
+    let verifier = super::verifier(&local_config());
     said.note(&subject);
     said.note(&verifier);
-    verifier.verify(&subject).await
+    verifier.verify(&subject).await.map(drop)
 }
 
 #[tokio::test]

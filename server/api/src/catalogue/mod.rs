@@ -1,10 +1,15 @@
 //! The catalogue of connector kinds: the one list that the server's validation, the verifier, the
-//! provider's schema and the docs are made from. A new kind is an entry here and a verifier.
+//! provider's schema and the docs are made from. A new kind is an entry in [`KINDS`] and a verifier.
+
+mod kinds;
+
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
 use crate::{FieldProblem, SecretText};
-use std::collections::BTreeMap;
+
+pub use kinds::{KINDS, WEBHOOK_EVENTS};
 
 /// The longest text in a configuration, in characters: no identifier of a far system is longer.
 pub const TEXT_MAX_CHARS: usize = 1024;
@@ -28,6 +33,16 @@ pub struct Kind {
     pub secret_rule: SecretRule,
     /// How it is verified, in a sentence.
     pub verified_by: &'static str,
+    /// What its verification is tested against.
+    pub tested: Tested,
+    /// Set if it can do without a secret: the platform then signs an OIDC token that the far side trusts.
+    pub keyless: Option<Keyless>,
+    /// What revoking its secret at the far side does, in a sentence; none where the far side has no way.
+    pub revoked_by: Option<&'static str>,
+    /// How the far side makes a new secret by the old one, in a sentence; none where it has no way.
+    pub minted_by: Option<&'static str>,
+    /// How the far side signs what it sends to us, if it sends something.
+    pub inbound: Option<Inbound>,
 }
 
 /// One field of a kind's configuration.
@@ -52,8 +67,12 @@ pub enum FieldValues {
     Text,
     /// A positive whole number.
     Integer,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
     /// A list, without repeats, of at least one of these words.
     Words(&'static [&'static str]),
+    /// One or more PEM certificates and nothing else, at most [`SECRET_MAX_BYTES`] long.
+    Certificates,
 }
 
 /// One secret of a kind.
@@ -63,90 +82,59 @@ pub struct Secret {
     pub name: &'static str,
     /// What it is.
     pub description: &'static str,
+    /// Whether it must be given, where the kind's rule is [`SecretRule::Each`].
+    pub required: bool,
     /// The fewest bytes that can be one.
     pub min_bytes: usize,
+    /// What it looks like.
+    pub format: SecretFormat,
+}
+
+/// What a secret looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretFormat {
+    /// Any text: what may be in it is the far side's business.
+    Text,
+    /// One PEM block with a private key, and nothing before or after it.
+    PrivateKey,
 }
 
 /// Which of a kind's secrets must be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretRule {
-    /// Every one.
-    All,
+    /// Each that is required; the others may be.
+    Each,
     /// Exactly one of them.
     ExactlyOne,
+    /// One of them or none.
+    AtMostOne,
 }
 
-/// What a webhook can be told of.
-pub const WEBHOOK_EVENTS: &[&str] = &[
-    "tenant.updated",
-    "tenant.suspended",
-    "tenant.resumed",
-    "connector.installed",
-    "connector.updated",
-    "connector.removed",
-    "quota.changed",
-];
+/// What a kind's verification is tested against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tested {
+    /// The real system, of this name and version.
+    Real(&'static str),
+    /// An HTTP server of ours that checks and answers as this documentation says.
+    Double(&'static str),
+}
 
-/// Every kind, by name.
-pub const KINDS: &[Kind] = &[
-    Kind {
-        name: "container_registry",
-        title: "Container registry",
-        summary: "A registry that speaks the OCI distribution API.",
-        fields: &[
-            Field {
-                name: "url",
-                description: "Address of the registry, without `/v2/`.",
-                required: true,
-                values: FieldValues::Url,
-            },
-            Field {
-                name: "repository",
-                description: "Repository that must be readable, such as `acme/app`. Without it only the login is checked.",
-                required: false,
-                values: FieldValues::Text,
-            },
-            Field {
-                name: "username",
-                description: "User name that goes with the password.",
-                required: false,
-                values: FieldValues::Text,
-            },
-        ],
-        secrets: &[
-            Secret { name: "password", description: "Password or access token of the user.", min_bytes: 1 },
-            Secret { name: "token", description: "Bearer token, sent as it is.", min_bytes: 1 },
-        ],
-        secret_rule: SecretRule::ExactlyOne,
-        verified_by: "`GET /v2/` with the registry's own challenge answered, and the repository's tags listed where one is named.",
-    },
-    Kind {
-        name: "webhook",
-        title: "Webhook",
-        summary: "A signed HTTP callback.",
-        fields: &[
-            Field {
-                name: "url",
-                description: "Where events are sent by POST.",
-                required: true,
-                values: FieldValues::Url,
-            },
-            Field {
-                name: "events",
-                description: "Which events are sent.",
-                required: true,
-                values: FieldValues::Words(WEBHOOK_EVENTS),
-            },
-        ],
-        secrets: &[Secret {
-            name: "hmac_key",
-            description: "Key of the HMAC-SHA256 signature (Standard Webhooks), at least 16 bytes.",
-            min_bytes: 16,
-        }],
-        secret_rule: SecretRule::All,
-        verified_by: "A signed `integraci.ping` event that the receiver answers with a 2xx status.",
-    },
-];
+/// How a kind does without a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keyless {
+    /// The audience of the token, where the field `audience` says nothing else; none where it follows
+    /// from other fields.
+    pub audience: Option<&'static str>,
+}
+
+/// How what a far side sends to us is signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Inbound {
+    /// The secret that it is signed with.
+    pub secret: &'static str,
+    /// The signature, in a sentence.
+    pub signed_by: &'static str,
+}
 
 /// The kind of a name.
 #[must_use]
@@ -155,6 +143,16 @@ pub fn kind(name: &str) -> Option<&'static Kind> {
 }
 
 impl Kind {
+    /// Whether a connector of this kind cannot be without a secret.
+    #[must_use]
+    pub fn requires_secret(&self) -> bool {
+        match self.secret_rule {
+            SecretRule::Each => self.secrets.iter().any(|secret| secret.required),
+            SecretRule::ExactlyOne => true,
+            SecretRule::AtMostOne => false,
+        }
+    }
+
     /// Checks a configuration against the kind, `pointer` being where it stands in the body.
     ///
     /// # Errors
@@ -206,35 +204,55 @@ impl Kind {
                     format!("unknown secret; a {} has {}", self.name, names.join(", ")),
                 )),
                 Some(secret) => {
-                    let bytes = value.expose().len();
-                    if bytes < secret.min_bytes || bytes > SECRET_MAX_BYTES {
-                        faults.push(FieldProblem::new(
-                            at,
-                            format!("`{name}` has {} to {SECRET_MAX_BYTES} bytes", secret.min_bytes),
-                        ));
-                    }
+                    faults.extend(
+                        secret.check(value.expose()).err().map(|detail| FieldProblem::new(at, detail)),
+                    );
                 }
             }
         }
         match self.secret_rule {
-            SecretRule::All => {
-                for secret in self.secrets.iter().filter(|secret| !secrets.contains_key(secret.name)) {
+            SecretRule::Each => {
+                let missing = |secret: &&Secret| secret.required && !secrets.contains_key(secret.name);
+                for secret in self.secrets.iter().filter(missing) {
                     faults.push(FieldProblem::new(
                         format!("{pointer}/{}", secret.name),
                         format!("`{}` is required: {}", secret.name, secret.description),
                     ));
                 }
             }
-            SecretRule::ExactlyOne => {
-                if secrets.len() != 1 && faults.is_empty() {
-                    faults.push(FieldProblem::new(
-                        pointer,
-                        format!("give exactly one of {}", names.join(", ")),
-                    ));
-                }
+            SecretRule::ExactlyOne if secrets.len() != 1 && faults.is_empty() => {
+                faults.push(FieldProblem::new(pointer, format!("give exactly one of {}", names.join(", "))));
             }
+            SecretRule::AtMostOne if secrets.len() > 1 && faults.is_empty() => {
+                let detail = format!("give one of {}, or none", names.join(", "));
+                faults.push(FieldProblem::new(pointer, detail));
+            }
+            SecretRule::ExactlyOne | SecretRule::AtMostOne => {}
         }
         if faults.is_empty() { Ok(()) } else { Err(faults) }
+    }
+}
+
+impl Secret {
+    /// Whether a text can be this secret.
+    ///
+    /// # Errors
+    /// What is expected; the text is not quoted.
+    pub fn check(&self, text: &str) -> Result<(), String> {
+        if !(self.min_bytes..=SECRET_MAX_BYTES).contains(&text.len()) {
+            return Err(format!("`{}` has {} to {SECRET_MAX_BYTES} bytes", self.name, self.min_bytes));
+        }
+        match self.format {
+            SecretFormat::Text => Ok(()),
+            SecretFormat::PrivateKey => match pem_labels(text).as_deref() {
+                Some([label]) if label.ends_with("PRIVATE KEY") => Ok(()),
+                _ => Err(format!(
+                    "`{}` is one private key in PEM: `-----BEGIN … PRIVATE KEY-----`, base64, and its end, with \
+                     nothing before or after",
+                    self.name
+                )),
+            },
+        }
     }
 }
 
@@ -256,7 +274,20 @@ impl FieldValues {
                 Some(number) if number > 0 => Ok(()),
                 _ => Err("expected a positive whole number".to_owned()),
             },
+            Self::OneOf(known) => match value.as_str() {
+                Some(word) if known.contains(&word) => Ok(()),
+                _ => Err(format!("expected one of: {}", known.join(", "))),
+            },
             Self::Words(known) => check_words(value, known),
+            Self::Certificates => match value.as_str().map(|text| (text.len(), pem_labels(text))) {
+                Some((..=SECRET_MAX_BYTES, Some(labels)))
+                    if !labels.is_empty() && labels.iter().all(|label| *label == "CERTIFICATE") =>
+                {
+                    Ok(())
+                }
+                _ => Err("expected certificates in PEM (`-----BEGIN CERTIFICATE-----` …) and nothing else"
+                    .to_owned()),
+            },
         }
     }
 }
@@ -281,6 +312,30 @@ fn check_url(text: &str) -> Result<(), String> {
         return Err("a URL must not have a fragment (`#…`)".to_owned());
     }
     Ok(())
+}
+
+/// The labels of a text's PEM blocks, if it is nothing but PEM blocks (RFC 7468, without headers).
+fn pem_labels(text: &str) -> Option<Vec<&str>> {
+    let is_base64 = |line: &str| {
+        !line.is_empty() && line.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
+    };
+    let mut labels = Vec::new();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    while let Some(line) = lines.next() {
+        let label = line.strip_prefix("-----BEGIN ")?.strip_suffix("-----")?;
+        let mut body = 0;
+        loop {
+            let line = lines.next()?;
+            match line.strip_prefix("-----END ").and_then(|line| line.strip_suffix("-----")) {
+                Some(end) if end == label && body > 0 => break,
+                Some(_) => return None,
+                None if is_base64(line) => body += 1,
+                None => return None,
+            }
+        }
+        labels.push(label);
+    }
+    Some(labels)
 }
 
 fn check_words(value: &Value, known: &[&str]) -> Result<(), String> {
@@ -308,7 +363,11 @@ mod tests {
     fn the_catalogue_is_well_formed() {
         assert!(KINDS.is_sorted_by_key(|kind| kind.name));
         for kind in KINDS {
-            assert!(!kind.secrets.is_empty() || kind.secret_rule == SecretRule::All, "{}", kind.name);
+            assert!(!kind.secrets.is_empty() || kind.keyless.is_some(), "{}", kind.name);
+            assert_eq!(kind.requires_secret(), kind.keyless.is_none(), "{}", kind.name);
+            if let Some(inbound) = kind.inbound {
+                assert!(kind.secrets.iter().any(|own| own.name == inbound.secret), "{}", kind.name);
+            }
             let names: std::collections::BTreeSet<_> =
                 kind.fields.iter().map(|f| f.name).chain(kind.secrets.iter().map(|s| s.name)).collect();
             assert_eq!(names.len(), kind.fields.len() + kind.secrets.len(), "{}: a name twice", kind.name);
@@ -354,5 +413,31 @@ mod tests {
             registry.check_secrets(&one("hmac_key"), "/secrets").unwrap_err()[0].pointer,
             "/secrets/hmac_key"
         );
+    }
+
+    #[test]
+    fn a_pem_is_blocks_and_nothing_else() {
+        let block = |label: &str| format!("-----BEGIN {label}-----\nAAAA\nBB==\n-----END {label}-----\n");
+        assert_eq!(pem_labels(&block("RSA PRIVATE KEY")).unwrap(), ["RSA PRIVATE KEY"]);
+        let chain = format!("{}\r\n{}", block("CERTIFICATE"), block("CERTIFICATE"));
+        assert!(FieldValues::Certificates.check(&Value::from(chain)).is_ok());
+        for junk in [
+            format!("hello\n{}", block("CERTIFICATE")),
+            format!("{}trailing", block("CERTIFICATE")),
+            block("CERTIFICATE").replace("AAAA", "A A!"),
+            block("CERTIFICATE").replace("END CERTIFICATE", "END KEY"),
+            "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----".to_owned(),
+            "-----BEGIN CERTIFICATE-----\nAAAA".to_owned(),
+            String::new(),
+            block("PRIVATE KEY"),
+        ] {
+            assert!(FieldValues::Certificates.check(&Value::from(junk.as_str())).is_err(), "{junk}");
+        }
+        let key = &kind("github_app").unwrap().secrets[0];
+        assert!(key.check(&block("RSA PRIVATE KEY")).is_ok());
+        for junk in [block("CERTIFICATE"), block("PRIVATE KEY") + "x", block("PRIVATE KEY").repeat(2)] {
+            let fault = key.check(&junk).unwrap_err();
+            assert!(!fault.contains("AAAA"), "{fault}");
+        }
     }
 }
