@@ -1,8 +1,9 @@
-//! The other end of a connector: a webhook receiver and a container registry, as strict as the
-//! real ones, on a free port of this machine. Tests and the demo verify connectors against it.
+//! The other end of a connector: what connectors of each kind talk to, as strict as the real ones, on
+//! a free port of this machine. Tests and the demo verify connectors against it.
 //!
 //! - `POST /webhooks/NAME` takes messages that are signed by the Standard Webhooks rules.
 //! - `/v2/…` and `/token` are an OCI distribution registry with bearer authentication.
+//! - `/KIND/…` are the other kinds, a file each, with the facts that it was made from at its head.
 //!
 //! What it knows and how it behaves is set through [`FarSide`] by the process that runs it; over
 //! HTTP it can only be used, not changed. It may also misbehave on request: [`Behaviour`].
@@ -10,6 +11,7 @@
 mod registry;
 mod webhooks;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,7 +22,8 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse as _, Response};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -72,8 +75,22 @@ struct Inner {
     url: String,
     behaviour: Behaviour,
     seen: Vec<Seen>,
+    allowed: Allowed,
     webhooks: webhooks::Webhooks,
     registry: registry::Registry,
+}
+
+/// The tokens and keys that are good, by the kind of connector that they are for. Their digests alone:
+/// the time that a look takes says nothing of a token.
+#[derive(Debug, Default)]
+struct Allowed(BTreeMap<String, BTreeSet<[u8; 32]>>);
+
+impl Allowed {
+    /// Whether a token is good for connectors of a kind.
+    #[expect(dead_code, reason = "the kinds that ask come one by one")]
+    fn has(&self, kind: &str, token: &str) -> bool {
+        self.0.get(kind).is_some_and(|known| known.contains(&<[u8; 32]>::from(Sha256::digest(token))))
+    }
 }
 
 impl Shared {
@@ -150,6 +167,26 @@ impl FarSide {
     /// Puts a repository with these tags into the registry.
     pub fn registry_repository(&self, name: &str, tags: Vec<String>) {
         self.shared.lock().registry.repository(name, tags);
+    }
+
+    /// The address that a connector of a kind is configured with: below it are that kind's paths alone.
+    #[must_use]
+    pub fn address(&self, kind: &str) -> String {
+        format!("{}/{kind}", self.url)
+    }
+
+    /// Makes a token or key good for connectors of a kind.
+    pub fn allow(&self, kind: &str, token: &SecretString) {
+        let digest = Sha256::digest(token.expose_secret()).into();
+        self.shared.lock().allowed.0.entry(kind.to_owned()).or_default().insert(digest);
+    }
+
+    /// Makes it worthless.
+    pub fn deny(&self, kind: &str, token: &SecretString) {
+        let digest: [u8; 32] = Sha256::digest(token.expose_secret()).into();
+        if let Some(known) = self.shared.lock().allowed.0.get_mut(kind) {
+            known.remove(&digest);
+        }
     }
 
     /// Behaves so from now on.
