@@ -12,6 +12,7 @@ pub mod credentials;
 pub mod ids;
 pub mod isolation;
 pub mod keys;
+pub mod oidc;
 pub mod operations;
 pub mod page;
 pub mod problem;
