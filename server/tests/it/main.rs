@@ -6,6 +6,7 @@
 mod app;
 mod attestations;
 mod conformance;
+mod connector_world;
 mod connectors;
 mod credentials;
 mod database;
@@ -28,4 +29,5 @@ mod openbao_world;
 mod requests;
 mod saga;
 mod saga_world;
+mod vault_connector;
 mod verify;

@@ -417,7 +417,7 @@ pub const KINDS: &[Kind] = &[
             AUDIENCE,
             optional(
                 "token_role",
-                "Token role (`auth/token/roles/…`) that makes the next token. With it the token can be rotated without a new one being given.",
+                "Token role (`auth/token/roles/…`) that makes the next token. With it the token can be rotated without a new one being given. The role needs `orphan = true`, so that the new token outlives the old one, and policies that include the one that lets it make the next: `update` on `auth/token/create/<token_role>`.",
                 FieldValues::Text,
             ),
             CA_CERTIFICATE,
@@ -430,7 +430,7 @@ pub const KINDS: &[Kind] = &[
             )
         }],
         verified_by: "`GET auth/token/lookup-self`, which tells when the token expires; without a token after a login at the JWT auth method.",
-        tested: Tested::Double("OpenBao API"),
+        tested: Tested::Real("OpenBao 2.7.2"),
         keyless: Some(Keyless { audience: Some("integraci") }),
         revoked_by: Some("`POST auth/token/revoke-self`"),
         minted_by: Some("`POST auth/token/create/<token_role>`, where `token_role` is set"),
