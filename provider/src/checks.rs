@@ -1,7 +1,8 @@
 //! What a configured value must be, as far as it can be told without the server. The rules are
 //! those of `integraci-api`, which the server applies as well.
 
-use integraci_api::{SecretText, Slug, connectors, tenants};
+use integraci_api::connectors::{ROTATE_EVERY_DAYS_MAX, ROTATE_EVERY_DAYS_MIN, VerifyMode};
+use integraci_api::{SecretText, Slug, catalogue, connectors, tenants};
 
 use crate::api;
 
@@ -21,6 +22,41 @@ pub(crate) fn email<T: AsRef<str>>(text: &T) -> Check {
 
 pub(crate) fn connector_name<T: AsRef<str>>(text: &T) -> Check {
     connectors::name_check(text.as_ref())
+}
+
+/// What `on_destroy` may be: [`connectors::OldSecret::Forget`].
+pub(crate) const FORGET: &str = "forget";
+/// What `on_destroy` may be: [`connectors::OldSecret::Revoke`].
+pub(crate) const REVOKE: &str = "revoke";
+
+pub(crate) fn on_destroy<T: AsRef<str>>(text: &T) -> Check {
+    one_of(text.as_ref(), &[FORGET, REVOKE])
+}
+
+pub(crate) fn verify<T: AsRef<str>>(text: &T) -> Check {
+    one_of(text.as_ref(), &VerifyMode::ALL.iter().map(|mode| mode.as_str()).collect::<Vec<_>>())
+}
+
+pub(crate) fn rotate_every_days(days: &i64) -> Check {
+    if (i64::from(ROTATE_EVERY_DAYS_MIN)..=i64::from(ROTATE_EVERY_DAYS_MAX)).contains(days) {
+        Ok(())
+    } else {
+        Err(format!("expected {ROTATE_EVERY_DAYS_MIN} to {ROTATE_EVERY_DAYS_MAX} days"))
+    }
+}
+
+pub(crate) fn connector_kind<T: AsRef<str>>(text: &T) -> Check {
+    one_of(text.as_ref(), &catalogue::KINDS.iter().map(|kind| kind.name).collect::<Vec<_>>())
+}
+
+/// A kind whose far side takes tokens that the platform signs.
+pub(crate) fn keyless_kind<T: AsRef<str>>(text: &T) -> Check {
+    let keyless = catalogue::KINDS.iter().filter(|kind| kind.keyless.is_some());
+    one_of(text.as_ref(), &keyless.map(|kind| kind.name).collect::<Vec<_>>())
+}
+
+fn one_of(text: &str, words: &[&str]) -> Check {
+    if words.contains(&text) { Ok(()) } else { Err(format!("expected one of: {}", words.join(", "))) }
 }
 
 /// Plans have the form of slugs; which there are is the server's to know.

@@ -93,6 +93,9 @@ fn failed(doing: &str, operation: Operation, locate: Locate<'_>) -> Diagnostics 
         _ if operation.kind == OperationKind::ConnectorUpdate => {
             format!("Operation {} failed, and what was in force before still is.", operation.id)
         }
+        _ if operation.kind == OperationKind::ConnectorDelete => {
+            format!("Operation {} failed, and the connector is as it was.", operation.id)
+        }
         _ => format!("Operation {} failed, and nothing of it is left.", operation.id),
     };
     match operation.error {

@@ -30,6 +30,21 @@ impl Timeouts {
             .with_timeouts()
     }
 
+    /// The attribute with what stands in for it computed: for a resource that is imported with the times
+    /// that are in force, so that those may stand beside whatever is configured. An [`AttributeSet`]
+    /// written by hand adds it, and plans what becomes of it.
+    ///
+    /// [`AttributeSet`]: crate::AttributeSet
+    pub fn computed_attribute(name: &str, operations: &[&str]) -> AttributeSchema {
+        let mut attribute = Self::attribute(name, operations).computed();
+        if let Shape::Nested(nesting, object) = attribute.shape {
+            let mut object = ObjectSchema::clone(&object);
+            object.attributes = object.attributes.into_iter().map(AttributeSchema::computed).collect();
+            attribute.shape = Shape::Nested(nesting, object.into());
+        }
+        attribute
+    }
+
     #[doc(hidden)]
     pub fn from_value(value: Dynamic) -> Self {
         Self(value)

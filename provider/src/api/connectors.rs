@@ -1,14 +1,16 @@
 //! Calls about connectors.
 
 use integraci_api::connectors::{
-    Connector, ConnectorCreate, ConnectorUpdate, SecretComparison, SecretDifference,
+    Connector, ConnectorCreate, ConnectorUpdate, OldSecret, SecretComparison, SecretDifference,
 };
 use integraci_api::operations::Operation;
-use integraci_api::{ConnectorId, Page, ProblemCode, TenantId};
+use integraci_api::{ConnectorId, Page, ProblemCode, TenantId, page};
 use reqwest::Method;
 
 use super::send::{Call, none_if_not_found};
 use super::{Api, Error, IdempotencyKey, Patience};
+
+const PAGE: &str = "page of connectors";
 
 impl Api {
     /// Asks for a connector and waits until it is in force. `accepted` hears the id as soon as there
@@ -23,6 +25,7 @@ impl Api {
         patience: &Patience,
         mut accepted: impl FnMut(&Operation) + Send,
     ) -> Result<Operation, Error> {
+        let _change = self.lists.change(tenant);
         let mut once_more = true;
         loop {
             let installed = async {
@@ -76,9 +79,48 @@ impl Api {
         patience: &Patience,
     ) -> Result<Option<Connector>, Error> {
         let call = Call::new(Method::GET, format!("tenants/{tenant}/connectors")).query("name", Some(name));
-        let page: Option<Page<Connector>> =
-            none_if_not_found(self.fetch(&call, "page of connectors", patience).await)?;
+        let page: Option<Page<Connector>> = none_if_not_found(self.fetch(&call, PAGE, patience).await)?;
         Ok(page.and_then(|page| page.items.into_iter().find(|connector| connector.name == name)))
+    }
+
+    /// All of the tenant's connectors, oldest first, or those of one kind.
+    ///
+    /// # Errors
+    /// Any of [`Error`].
+    pub async fn connector_list(
+        &self,
+        tenant: TenantId,
+        kind: Option<&str>,
+        patience: &Patience,
+    ) -> Result<Vec<Connector>, Error> {
+        let mut connectors = Vec::new();
+        let mut cursor: Option<String> = None;
+        loop {
+            let page = self.connector_page(tenant, kind, cursor.as_deref(), patience).await?;
+            connectors.extend(page.items);
+            match page.next_cursor {
+                None => return Ok(connectors),
+                Some(next) if cursor.as_ref() == Some(&next) => {
+                    return Err(Error::NotUnderstood { what: PAGE });
+                }
+                next => cursor = next,
+            }
+        }
+    }
+
+    /// The first page of the tenant's connectors, or the one after `cursor`.
+    pub(super) async fn connector_page(
+        &self,
+        tenant: TenantId,
+        kind: Option<&str>,
+        cursor: Option<&str>,
+        patience: &Patience,
+    ) -> Result<Page<Connector>, Error> {
+        let call = Call::new(Method::GET, format!("tenants/{tenant}/connectors"))
+            .query("limit", Some(page::MAX_LIMIT))
+            .query("cursor", cursor)
+            .query("kind", kind);
+        self.fetch(&call, PAGE, patience).await
     }
 
     /// Changes the connector, if it is still at `revision` where one is given, and waits until the
@@ -94,6 +136,7 @@ impl Api {
         revision: Option<i64>,
         patience: &Patience,
     ) -> Result<Operation, Error> {
+        let _change = self.lists.change(tenant);
         let mut once_more = true;
         loop {
             let call = Call::new(Method::PATCH, format!("tenants/{tenant}/connectors/{id}"))
@@ -111,18 +154,25 @@ impl Api {
         }
     }
 
-    /// Asks for the connector to be removed; `None` when it is gone already.
+    /// Asks for the connector to be removed, and waits until it is; also when it is gone already.
     ///
     /// # Errors
     /// Any of [`Error`] but "not found".
-    pub async fn connector_delete(
+    pub async fn connector_remove(
         &self,
         tenant: TenantId,
         id: ConnectorId,
+        old_secret: OldSecret,
         patience: &Patience,
-    ) -> Result<Option<Operation>, Error> {
-        let call = Call::new(Method::DELETE, format!("tenants/{tenant}/connectors/{id}"));
-        none_if_not_found(self.fetch(&call, "operation", patience).await)
+    ) -> Result<(), Error> {
+        let _change = self.lists.change(tenant);
+        let call = Call::new(Method::DELETE, format!("tenants/{tenant}/connectors/{id}"))
+            .query("old_secret", (old_secret == OldSecret::Revoke).then_some("revoke"));
+        let ask = async || none_if_not_found(self.fetch(&call, "operation", patience).await);
+        match self.once_free(patience, ask).await? {
+            None => Ok(()),
+            Some(operation) => self.operation_wait(operation, patience).await.map(drop),
+        }
     }
 
     /// Whether secrets differ from those in force, compared inside the server; `None` when there is

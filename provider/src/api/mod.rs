@@ -11,6 +11,8 @@ mod attestations;
 mod connectors;
 mod credentials;
 mod error;
+mod listed;
+mod oidc;
 mod operations;
 mod pace;
 mod quotas;
@@ -36,6 +38,7 @@ pub struct Api {
     settings: Settings,
     client: OnceLock<reqwest::Client>,
     pace: pace::Pace,
+    lists: listed::Lists,
 }
 
 /// How long a call may go on, its repeats included, and what ends it sooner.
@@ -54,7 +57,12 @@ impl Api {
     /// Keeps the settings for the first call.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, client: OnceLock::new(), pace: pace::Pace::default() }
+        Self {
+            settings,
+            client: OnceLock::new(),
+            pace: pace::Pace::default(),
+            lists: listed::Lists::default(),
+        }
     }
 
     /// Address of the server, as it is told to people.

@@ -50,7 +50,7 @@ async fn a_new_secret_is_planned_by_asking_and_nothing_of_it_is_kept() {
     terraform.configure(&hook(SECOND, ""));
     let plan = terraform.plan().await;
     assert_eq!(plan.code, 2, "{}", plan.text);
-    assert!(plan.text.contains("secret_version   = 1 -> (known after apply)"), "{}", plan.text);
+    assert!(plan.text.contains("secret_version      = 1 -> (known after apply)"), "{}", plan.text);
     world.changes();
     terraform.apply().await.ok();
     assert_eq!(world.changes().last().unwrap(), "PATCH tenants/ten/connectors/con");

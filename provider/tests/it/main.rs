@@ -6,6 +6,7 @@
 )]
 
 mod client;
+mod connectors;
 mod docs;
 mod fake;
 mod flows;

@@ -117,11 +117,6 @@ impl Chosen<'_> {
         known.collect()
     }
 
-    /// Whether all of the readable configuration is known.
-    pub(super) fn is_known(&self) -> bool {
-        self.kind.fields.iter().all(|field| self.fields.get(field.name).is_none_or(Dynamic::is_wholly_known))
-    }
-
     /// The secrets by name; none if one of them is not known yet. Only a configuration has them.
     pub(super) fn secrets(&self) -> Option<BTreeMap<String, SecretText>> {
         let mut secrets = BTreeMap::new();
@@ -160,16 +155,23 @@ impl Chosen<'_> {
         }
     }
 
-    /// What the state keeps of a configuration that the server has. Where it only writes an address
-    /// in another way than the user did, the user's stays.
+    /// Whether the readable configuration is the same to the far system; not where something in it is
+    /// not known yet.
+    pub(super) fn has_config_of(&self, other: &Self) -> bool {
+        let own = |field: &Field| self.fields.get(field.name).unwrap_or(&Dynamic::Null);
+        let others = |field: &Field| other.fields.get(field.name).unwrap_or(&Dynamic::Null);
+        self.kind == other.kind
+            && self.kind.fields.iter().all(|field| same(field.values, own(field), others(field)))
+    }
+
+    /// What the state keeps of a configuration that the server has. Where it only writes something in
+    /// another way than the user did, the user's stays.
     pub(super) fn observed(kind: &'static Kind, config: &Map<String, Json>, before: Option<Self>) -> Fields {
         let fields = kind.fields.iter().map(|field| {
+            let theirs = from_json(field.values, config.get(field.name));
             let own = before.as_ref().and_then(|before| before.fields.get(field.name));
-            let value = match (own, config.get(field.name)) {
-                (Some(own), Some(theirs)) if same(field.values, own, theirs) => own.clone(),
-                (_, theirs) => from_json(field.values, theirs),
-            };
-            (field.name.to_owned(), value)
+            let kept = own.filter(|own| same(field.values, own, &theirs)).cloned();
+            (field.name.to_owned(), kept.unwrap_or(theirs))
         });
         let secrets = kind.secrets.iter().map(|secret| (attribute_of(secret), Dynamic::Null));
         fields.chain(secrets).collect()
@@ -190,13 +192,14 @@ pub(super) fn locate(kind: &Kind, parts: &[String]) -> Option<Path> {
             Some(secret.map_or(object.clone(), |secret| object.attr(&attribute_of(secret))))
         }
         ("config", Some(_)) => Some(object),
+        ("old_secret", None) => Some(Path::root("on_destroy")),
         (attribute, None) => Some(Path::root(attribute)),
         _ => None,
     }
 }
 
 fn kind_attribute(kind: &'static Kind) -> AttributeSchema {
-    let described = format!("{} Verified by: {}", kind.summary, lower_first(kind.verified_by));
+    let described = format!("{} Verification: {}", kind.summary, kind.verified_by);
     let mut object = ObjectSchema::new(&described);
     for field in kind.fields {
         object.add(field_attribute(field));
@@ -291,18 +294,21 @@ fn from_json(values: FieldValues, json: Option<&Json>) -> Dynamic {
     }
 }
 
-/// Whether both are the same to the far system.
-fn same(values: FieldValues, own: &Dynamic, theirs: &Json) -> bool {
-    match (values, own, theirs.as_str()) {
-        (FieldValues::Url, Dynamic::String(own), Some(theirs)) => {
-            own == theirs
-                || matches!((Url::parse(own), Url::parse(theirs)), (Ok(own), Ok(theirs)) if own == theirs)
+/// Whether both are known, and the same to the far system.
+fn same(values: FieldValues, own: &Dynamic, other: &Dynamic) -> bool {
+    match (values, own.untyped(), other.untyped()) {
+        (FieldValues::Url, Dynamic::String(own), Dynamic::String(other)) => {
+            own == other
+                || matches!((Url::parse(own), Url::parse(other)), (Ok(own), Ok(other)) if own == other)
         }
-        _ => false,
+        (FieldValues::Certificates, Dynamic::String(own), Dynamic::String(other)) => {
+            pem_lines(own).eq(pem_lines(other))
+        }
+        (_, own, other) => own.is_wholly_known() && own == other,
     }
 }
 
-fn lower_first(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map(|first| first.to_ascii_lowercase()).into_iter().chain(letters).collect()
+/// The lines of a PEM, whatever ends them and surrounds them (RFC 7468, section 3: parsers do not care).
+fn pem_lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty())
 }

@@ -1,35 +1,45 @@
 //! `integraci_connector`.
 
+mod adopted;
+mod import;
 mod kinds;
+mod plan;
 mod secret;
+mod state;
 #[cfg(test)]
 mod tests;
 
-use integraci_api::catalogue::{self, KINDS};
-use integraci_api::connectors::{self, ConnectorCreate, ConnectorUpdate};
-use integraci_api::{ConnectorId, ProblemCode, TenantId};
+use integraci_api::catalogue::Kind;
+use integraci_api::connectors::{ConnectorCreate, ConnectorUpdate, OldSecret};
+use integraci_api::{ConnectorId, TenantId};
 use tfplugin::{
-    Cx, Diagnostic, Diagnostics, ImportBy, Imported, Path, Plan, Planned, Resource, Saved, Schema, Text,
-    Timeouts, Value,
+    Cx, Diagnostic, Diagnostics, ImportBy, Imported, Plan, Planned, Resource, Saved, Schema, Text, Value,
 };
 
+use self::adopted::Times;
 use self::kinds::{Chosen, Kinds};
-use super::delete_wholly;
-use super::tenant::{label, no_id, revision_seen, text};
+use super::tenant::{no_id, revision_seen, text};
 use crate::api::{Api, Error, Patience};
 use crate::checks;
 use crate::connection::{Connection, patience};
 use crate::diagnose::{NOWHERE, diagnose};
-use crate::views::{tenant_named, time};
 
-/// A connector ties a tenant to a system outside: a registry, a webhook. Set the object of exactly
-/// one kind.
+/// A connector ties a tenant to a system outside: a source forge, a registry, a cloud, a chat, a tracker.
+/// Set the object of exactly one kind; [Connectors](../connectors.md) has what each takes.
 ///
 /// Its secrets are write-only: they go to the platform's vault and are never in a plan or a state.
 /// Without `secret_wo_version`, every plan asks the platform whether the configured secret differs
 /// from the one in force, so a new one is planned by itself. With it, the secret is sent when the
-/// version changes, and only then. Creating and changing a connector includes trying it out on the
-/// far system; what does not work is not put in force.
+/// version changes, and only then. A secret that somebody has changed in the vault by hand is sent anew
+/// in either case. Creating and changing a connector includes trying it out on the far system; what does
+/// not work is not put in force, unless `verify` says otherwise.
+///
+/// The platform goes on asking the far system now and then. What it is told shows in
+/// `verification_status` and the like with the next refresh, and never makes a plan by itself.
+///
+/// An import leaves nothing to change: `secret_wo_version` then reads `imported` and `timeouts` what is in
+/// force without any, until the next change of the connector puts down what is configured. While the
+/// version reads `imported`, every plan asks the platform whether the secret differs.
 #[derive(Schema, Clone, Default)]
 pub(crate) struct Connector {
     /// Stable identifier, `con_…`.
@@ -43,18 +53,47 @@ pub(crate) struct Connector {
     name: Value<String>,
     #[attribute(flatten)]
     kinds: Kinds,
+    /// Whether the far system is asked before something is put in force. `required`: what it does not take
+    /// is not. `optional`: it is asked, and what it said is told. `off`: it is not asked, now or later.
+    /// `required` when absent.
+    #[attribute(optional, computed, default = "required", validate = checks::verify)]
+    verify: Value<String>,
+    /// How often the far system makes a new secret by the one in force, in days, 1 to 365. Only for kinds
+    /// that can; never when absent. From the first such rotation on, the configured secret is sent only
+    /// when `secret_wo_version` changes, or after somebody has changed the one in the vault by hand.
+    #[attribute(optional, validate = checks::rotate_every_days)]
+    rotate_every_days: Value<i64>,
+    /// What becomes of the secret at the far system when the connector is destroyed. `forget`: it stays
+    /// good there. `revoke`: it is revoked there first; only for kinds that can. The platform's own copy is
+    /// destroyed in either case. `forget` when absent. Must be applied before the destroy that it is for.
+    #[attribute(optional, computed, default = "forget", validate = checks::on_destroy)]
+    on_destroy: Value<String>,
     /// Any text that changes when the secrets do, such as a date. Without it, plans find out by
     /// asking the platform.
-    #[attribute(optional)]
+    #[attribute(optional, computed)]
     secret_wo_version: Value<String>,
-    /// Counts the secrets that were put in force, from 1.
+    /// Counts the secrets that were put in force, from 1, those that the far system made included; 0 for
+    /// a connector that does without.
     #[attribute(computed)]
     secret_version: Value<i64>,
+    /// When the secret in force expires (RFC 3339), where the far system tells.
+    #[attribute(computed)]
+    secret_expires_at: Value<String>,
+    /// What the far system said when it was last asked: `verified`, `refused`, `unreachable`, or
+    /// `unverified` if it was not asked.
+    #[attribute(computed)]
+    verification_status: Value<String>,
+    /// Why it is not verified.
+    #[attribute(computed)]
+    verification_reason: Value<String>,
     /// When the far system last accepted configuration and secret (RFC 3339).
     #[attribute(computed)]
     last_verified_at: Value<String>,
-    #[attribute(timeouts(create, update, delete))]
-    timeouts: Timeouts,
+    /// Where the far system is to send its webhooks, for kinds that send some.
+    #[attribute(computed)]
+    inbound_url: Value<String>,
+    #[attribute(flatten)]
+    timeouts: Times,
 }
 
 /// A connector is told from all others by its tenant and its id.
@@ -68,7 +107,10 @@ pub(crate) struct ConnectorIdentity {
     id: Text<ConnectorId>,
 }
 
+/// Beside the state: the revision that was last seen, for `If-Match`.
 const REVISION: &str = "revision";
+/// Beside the state: that the secret in the vault was seen to be another than the one in force.
+const DRIFTED: &str = "secret_drifted";
 
 impl Resource for Connector {
     type Api = Connection;
@@ -77,33 +119,13 @@ impl Resource for Connector {
 
     fn validate(config: &Self, diags: &mut Diagnostics) {
         config.kinds.validate(diags);
+        if let Some(kind) = config.kinds.kind() {
+            config.validate_for(kind, diags);
+        }
     }
 
     async fn plan(cx: &Cx<Connection>, plan: &mut Plan<Self>) -> Result<(), Diagnostics> {
-        let Some(prior) = &plan.prior else { return Ok(()) };
-        if let (Some(before), Some(after)) = (prior.kinds.kind(), plan.planned.kinds.kind())
-            && before != after
-        {
-            plan.replace(before.name);
-            plan.replace(after.name);
-            return Ok(());
-        }
-        if prior.tenant_id != plan.planned.tenant_id {
-            return Ok(());
-        }
-        let (version, verified_at) = (prior.secret_version, prior.last_verified_at.clone());
-        let same = prior.name == plan.planned.name && plan.planned.has_config_of(prior);
-        if secret::is_new(cx, plan).await? {
-            plan.planned.secret_version = Value::Unknown;
-            plan.force_update();
-            return Ok(());
-        }
-        plan.planned.secret_version = version;
-        if same {
-            // `timeouts` and `secret_wo_version` are no business of the platform.
-            plan.planned.last_verified_at = verified_at;
-        }
-        Ok(())
+        plan::plan(cx, plan).await
     }
 
     async fn create(
@@ -121,8 +143,8 @@ impl Resource for Connector {
             kind: chosen.kind.name.to_owned(),
             config: chosen.config(),
             secrets: chosen.secrets().unwrap_or_default(),
-            verify: connectors::VerifyMode::Required,
-            rotate_every_days: None,
+            verify: planned.verify_mode().unwrap_or_default(),
+            rotate_every_days: planned.rotate_every(),
         };
         let locate = |parts: &[String]| kinds::locate(chosen.kind, parts);
         let mut id = None;
@@ -136,7 +158,7 @@ impl Resource for Connector {
         let connector = read(api, tenant, id.ok_or_else(|| no_id("connector"))?, &patience)
             .await
             .map_err(|error| diagnose(api, DOING, error, NOWHERE))?;
-        cx.private_set(REVISION, connector.revision.to_string());
+        state::keep_beside(cx, &connector);
         saved.set(planned.completed(&connector));
         Ok(())
     }
@@ -144,11 +166,11 @@ impl Resource for Connector {
     async fn read(cx: &Cx<Connection>, state: Self) -> Result<Option<Self>, Diagnostics> {
         let Some(api) = cx.api()?.api_if_known()? else { return Ok(Some(state)) };
         let found = api
-            .connector_read(state.tenant()?, state.id()?, &patience(cx))
+            .connector_listed(state.tenant()?, state.id()?, &patience(cx))
             .await
             .map_err(|error| diagnose(api, "Cannot read the connector", error, NOWHERE))?;
         let Some(connector) = found else { return Ok(None) };
-        cx.private_set(REVISION, connector.revision.to_string());
+        state::keep_beside(cx, &connector);
         state.observed(&connector).map(Some)
     }
 
@@ -162,15 +184,8 @@ impl Resource for Connector {
         let (planned, config) = plan.into_parts();
         let (tenant, id) = (prior.tenant()?, prior.id()?);
         let chosen = config.chosen()?;
-        let change = ConnectorUpdate {
-            name: (planned.name != prior.name).then(|| text(&planned.name)),
-            config: (!planned.has_config_of(&prior)).then(|| chosen.config()),
-            // Unknown is how the plan says that there is a new secret.
-            secrets: planned.secret_version.is_unknown().then(|| chosen.secrets()).flatten(),
-            verify: None,
-            rotate_every_days: None,
-        };
-        if change.name.is_none() && change.config.is_none() && change.secrets.is_none() {
+        let change = planned.change(&prior, chosen);
+        if is_empty(&change) {
             saved.set(planned);
             return Ok(());
         }
@@ -181,7 +196,7 @@ impl Resource for Connector {
             .map_err(|error| diagnose(api, DOING, error, &locate))?;
         let connector =
             read(api, tenant, id, &patience).await.map_err(|error| diagnose(api, DOING, error, NOWHERE))?;
-        cx.private_set(REVISION, connector.revision.to_string());
+        state::keep_beside(cx, &connector);
         saved.set(planned.completed(&connector));
         Ok(())
     }
@@ -189,21 +204,18 @@ impl Resource for Connector {
     async fn delete(cx: &Cx<Connection>, state: Self) -> Result<(), Diagnostics> {
         let (api, patience) = (cx.api()?.api()?, patience(cx));
         let (tenant, id) = (state.tenant()?, state.id()?);
-        delete_wholly(api, &patience, || api.connector_delete(tenant, id, &patience))
+        let old_secret = if state.revokes() { OldSecret::Revoke } else { OldSecret::Forget };
+        let locate = |parts: &[String]| kinds::locate(state.kinds.kind()?, parts);
+        api.connector_remove(tenant, id, old_secret, &patience)
             .await
-            .map_err(|error| diagnose(api, "Cannot delete the connector", error, NOWHERE))
+            .map_err(|error| diagnose(api, "Cannot delete the connector", error, &locate))
     }
 
     async fn import(
         cx: &Cx<Connection>,
         by: ImportBy<ConnectorIdentity>,
     ) -> Result<Vec<Imported>, Diagnostics> {
-        let (tenant, id) = match by {
-            ImportBy::Identity(identity) => (identity.tenant_id.0, identity.id.0),
-            ImportBy::Id(text) => find(cx, text.trim()).await?,
-        };
-        let state = Self { id: Text(id).into(), tenant_id: Text(tenant).into(), ..Self::default() };
-        Ok(vec![Imported::new(state)])
+        import::import(cx, by).await
     }
 
     fn identity(&self) -> Option<ConnectorIdentity> {
@@ -225,81 +237,36 @@ impl Connector {
         self.kinds.chosen().ok_or_else(|| Diagnostic::error("The connector has no kind").into())
     }
 
-    /// Whether the readable configuration is the same; not where something in it is not known yet.
-    fn has_config_of(&self, other: &Self) -> bool {
-        match (self.kinds.chosen(), other.kinds.chosen()) {
-            (Some(own), Some(other)) => own.is_known() && own.config() == other.config(),
-            _ => false,
-        }
-    }
-
-    /// What was planned, and the rest from the server.
-    fn completed(self, connector: &connectors::Connector) -> Self {
-        Self {
-            id: Text(connector.id).into(),
-            // Planned to stay the same unless the secret is new.
-            secret_version: match self.secret_version {
-                Value::Unknown => connector.secret_version.into(),
-                planned => planned,
-            },
-            last_verified_at: match self.last_verified_at {
-                Value::Unknown => connector.last_verified_at.map_or(Value::Null, time),
-                planned => planned,
-            },
-            ..self
-        }
-    }
-
-    /// The connector as the server has it.
-    fn observed(self, connector: &connectors::Connector) -> Result<Self, Diagnostics> {
-        let kind = catalogue::kind(&connector.kind).ok_or_else(|| {
-            let known: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
-            Diagnostic::error("The connector is of a kind that this version of the provider does not know")
-                .detail(format!("It is of the kind {}; known are {}.", connector.kind, known.join(", ")))
-        })?;
-        let before = self.kinds.chosen().filter(|before| before.kind == kind);
-        Ok(Self {
-            id: Text(connector.id).into(),
-            tenant_id: Text(connector.tenant_id).into(),
-            name: connector.name.clone().into(),
-            kinds: Kinds::of(kind, Chosen::observed(kind, &connector.config, before)),
-            secret_wo_version: self.secret_wo_version,
-            secret_version: connector.secret_version.into(),
-            last_verified_at: connector.last_verified_at.map_or(Value::Null, time),
-            timeouts: self.timeouts,
-        })
-    }
-
-    /// Why a connector was not created; if one is in the way, how to take it over.
-    fn create_refused(
-        &self,
-        api: &Api,
-        error: Error,
-        locate: &dyn Fn(&[String]) -> Option<Path>,
-    ) -> Diagnostics {
-        const DOING: &str = "Cannot create the connector";
-        let Error::Problem(problem) = &error else { return diagnose(api, DOING, error, locate) };
-        let (name, tenant) = (text(&self.name), self.tenant_id.as_known().map(ToString::to_string));
-        match (problem.code, &problem.existing_id, tenant) {
-            (ProblemCode::NameTaken, Some(id), Some(tenant)) => {
-                let to = label(&name);
-                Diagnostic::error(format!("{DOING}: the name is taken"))
+    /// What not every kind can do.
+    fn validate_for(&self, kind: &Kind, diags: &mut Diagnostics) {
+        if self.revokes() && kind.revoked_by.is_none() {
+            diags.push(
+                Diagnostic::error("The secret cannot be revoked from here")
                     .detail(format!(
-                        "The tenant has a connector {name} already, {id}. To manage that one here, import it:\n\n  \
-                         import {{\n    to = integraci_connector.{to}\n    id = \"{tenant}/{id}\"\n  }}\n\nor on the \
-                         command line:\n\n  terraform import integraci_connector.{to} {tenant}/{id}\n\nwith the name \
-                         that your resource has. Otherwise choose another name."
+                        "A {} has no way for that. Set `on_destroy = \"forget\"`, and revoke the secret there.",
+                        kind.name
                     ))
-                    .at("name")
-                    .into()
-            }
-            (ProblemCode::NotFound, ..) => Diagnostic::error(format!("{DOING}: there is no such tenant"))
-                .detail("No tenant that the token may see has this id.")
-                .at("tenant_id")
-                .into(),
-            _ => diagnose(api, DOING, error, locate),
+                    .at("on_destroy"),
+            );
+        }
+        if !self.rotate_every_days.is_null() && kind.minted_by.is_none() {
+            diags.push(
+                Diagnostic::error("The secret cannot be rotated without a new one")
+                    .detail(format!(
+                        "A {} cannot make its own secrets. Leave `rotate_every_days` out, and rotate it by \
+                         giving a new secret.",
+                        kind.name
+                    ))
+                    .at("rotate_every_days"),
+            );
         }
     }
+}
+
+/// Whether it asks the platform for nothing.
+fn is_empty(change: &ConnectorUpdate) -> bool {
+    let ConnectorUpdate { name, config, secrets, verify, rotate_every_days } = change;
+    name.is_none() && config.is_none() && secrets.is_none() && verify.is_none() && rotate_every_days.is_none()
 }
 
 /// The connector, which must be there.
@@ -308,30 +275,6 @@ async fn read(
     tenant: TenantId,
     id: ConnectorId,
     patience: &Patience,
-) -> Result<connectors::Connector, Error> {
+) -> Result<integraci_api::connectors::Connector, Error> {
     api.connector_read(tenant, id, patience).await?.ok_or(Error::Vanished)
-}
-
-/// The connector that `<tenant id or slug>/<connector id or name>` names.
-async fn find(cx: &Cx<Connection>, text: &str) -> Result<(TenantId, ConnectorId), Diagnostics> {
-    const DOING: &str = "Cannot look the connector up";
-    let Some((tenant, connector)) =
-        text.split_once('/').filter(|(tenant, name)| !tenant.is_empty() && !name.is_empty())
-    else {
-        return Err(Diagnostic::error("This names no connector")
-            .detail("Expected the tenant's id or slug, a slash, and the connector's id or name: acme/github.")
-            .into());
-    };
-    let (api, patience) = (cx.api()?.api()?, patience(cx));
-    let tenant_id = tenant_named(api, tenant, &patience).await?;
-    if let Ok(id) = connector.parse() {
-        return Ok((tenant_id, id));
-    }
-    let found = api.connector_of_name(tenant_id, connector, &patience).await;
-    match found.map_err(|error| diagnose(api, DOING, error, NOWHERE))? {
-        Some(found) => Ok((tenant_id, found.id)),
-        None => Err(Diagnostic::error("There is no such connector")
-            .detail(format!("The tenant {tenant} has no connector {connector}."))
-            .into()),
-    }
 }

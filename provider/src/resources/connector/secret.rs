@@ -7,25 +7,30 @@
 use integraci_api::connectors::SecretComparison;
 use tfplugin::{Cx, Diagnostics, Plan};
 
-use super::{Connector, kinds};
+use super::adopted::IMPORTED;
+use super::{Connector, DRIFTED, kinds};
 use crate::connection::{Connection, patience};
 use crate::diagnose::diagnose;
 
-/// Whether the update that is being planned must send the secrets.
+/// Whether the update that is being planned must send the secrets, or that there are none from now on.
 pub(super) async fn is_new(cx: &Cx<Connection>, plan: &Plan<Connector>) -> Result<bool, Diagnostics> {
     let Some(prior) = &plan.prior else { return Ok(true) };
-    if !plan.planned.secret_wo_version.is_null() {
-        return Ok(plan.planned.secret_wo_version != prior.secret_wo_version);
-    }
     let Some(chosen) = plan.config.kinds.chosen() else { return Ok(false) };
-    let Some(secrets) = chosen.secrets() else {
-        // It comes from something that is not there yet. Were no update planned now, none could be
-        // made when it is known.
-        return Ok(true);
-    };
-    if secrets.is_empty() {
-        return Ok(false);
+    // None: it comes from something that is not there yet.
+    let secrets = chosen.secrets();
+    let had_none = prior.secret_version.as_known() == Some(&0);
+    if secrets.as_ref().is_some_and(|secrets| secrets.is_empty()) {
+        return Ok(!had_none && !chosen.kind.secrets.is_empty());
     }
+    if had_none || cx.private_get(DRIFTED).is_some() {
+        return Ok(true);
+    }
+    let (before, after) = (&prior.secret_wo_version, &plan.config.secret_wo_version);
+    if !after.is_null() && before.as_deref() != Some(IMPORTED) {
+        return Ok(after != before);
+    }
+    // Were no update planned for a secret that is not known yet, none could be made when it is.
+    let Some(secrets) = secrets else { return Ok(true) };
     let Some(api) = cx.api()?.api_if_known()? else { return Ok(false) };
     let comparison = SecretComparison { secrets };
     let compared = api.connector_compare(prior.tenant()?, prior.id()?, &comparison, &patience(cx)).await;

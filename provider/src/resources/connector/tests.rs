@@ -44,7 +44,7 @@ fn exactly_one_kind_is_set() {
     told(
         &kinds(&json!({})),
         &expect![[r#"
-            The connector has no kind: Set exactly one of: container_registry, webhook.
+            The connector has no kind: Set exactly one of: artifactory, aws, azure, azure_devops, bitbucket, container_registry, datadog, gcp, github_app, gitlab, jira, kubernetes_cluster, pagerduty, slack, sonarqube, vault, webhook.
         "#]],
     );
     told(

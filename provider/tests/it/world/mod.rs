@@ -1,25 +1,26 @@
 //! A platform in memory, as far as the provider sees one. What the real server does is tested with
 //! the real server; this one can be told to misbehave.
 
-use std::collections::BTreeMap;
+mod connectors;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use axum::http::Method;
 use axum::response::Response;
 use integraci_api::attestations::{Attestation, Check, CheckKind, Envelope, Statement};
-use integraci_api::connectors::{Connector, ConnectorStatus};
+use integraci_api::connectors::Connector;
 use integraci_api::credentials::Credential;
 use integraci_api::isolation::{PlaceState, System, TenantIsolation};
 use integraci_api::operations::{Operation, OperationKind, OperationState};
 use integraci_api::quotas::Quota;
 use integraci_api::tenants::{Tenant, TenantNames, TenantStatus};
-use integraci_api::{
-    AttestationId, ConnectorId, CredentialId, OperationId, Page, Problem, ProblemCode, TenantId,
-};
+use integraci_api::{AttestationId, CredentialId, OperationId, Page, Problem, ProblemCode, TenantId};
 use serde_json::Value as Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use self::connectors::oidc_trust;
 use crate::fake::{Fake, Seen, json, problem, problem_of, respond};
 
 /// Everything there is.
@@ -29,6 +30,10 @@ pub(crate) struct State {
     pub(crate) connectors: BTreeMap<String, Connector>,
     /// The secrets in force, by connector.
     pub(crate) secrets: BTreeMap<String, Json>,
+    /// The connectors whose secret the far side has made.
+    pub(crate) minted: BTreeSet<String>,
+    /// The connectors whose secret was revoked when they were removed.
+    pub(crate) revoked: Vec<String>,
     pub(crate) limits: BTreeMap<String, BTreeMap<String, i64>>,
     /// The newest first.
     pub(crate) attestations: Vec<Attestation>,
@@ -117,23 +122,11 @@ impl State {
                 self.lent.remove(*id);
                 respond(204, "", "")
             }
-            ("POST", ["tenants", tenant, "connectors"]) => self.connector_create(tenant, &seen.json()),
             (method, ["tenants", tenant, "quota"]) => self.quota(method, tenant, seen),
-            (_, ["tenants", _, "connectors", connector, ..]) if !self.connectors.contains_key(*connector) => {
-                problem_of(ProblemCode::NotFound)
+            (method, ["tenants", tenant, "connectors", rest @ ..]) => {
+                self.connectors(method, tenant, rest, seen)
             }
-            ("GET", ["tenants", _, "connectors", connector]) => json(200, &self.connectors[*connector]),
-            ("PATCH", ["tenants", _, "connectors", connector]) => {
-                self.connector_update(connector, &seen.json())
-            }
-            ("DELETE", ["tenants", tenant, "connectors", connector]) => {
-                self.connectors.remove(*connector);
-                self.accepted("con", tenant, connector)
-            }
-            ("POST", ["tenants", _, "connectors", connector, "secret-comparisons"]) => {
-                let differs = self.secrets.get(*connector) != Some(&seen.json()["secrets"]);
-                json(200, &serde_json::json!({"differs": differs, "secret_version": 1}))
-            }
+            ("GET", ["tenants", tenant, "oidc-trust"]) => oidc_trust(tenant, &seen.query),
             _ => respond(404, "text/plain", "no such route"),
         }
     }
@@ -274,53 +267,6 @@ impl State {
         }
         self.tenants.remove(id);
         self.accepted("ten", id, id)
-    }
-
-    fn connector_create(&mut self, tenant: &str, wanted: &Json) -> Response {
-        let id = ConnectorId::from_uuid(self.id());
-        let connector = Connector {
-            id,
-            tenant_id: tenant.parse().unwrap(),
-            name: wanted["name"].as_str().unwrap().into(),
-            kind: wanted["kind"].as_str().unwrap().into(),
-            config: wanted["config"].as_object().unwrap().clone(),
-            secret_version: 1,
-            secret_set_at: None,
-            status: ConnectorStatus::Active,
-            secret_expires_at: None,
-            secret_drifted: false,
-            verify: integraci_api::connectors::VerifyMode::Required,
-            verification_status: integraci_api::connectors::VerificationStatus::Verified,
-            verification_reason: None,
-            last_checked_at: None,
-            rotate_every_days: None,
-            retiring: None,
-            inbound_url: None,
-            last_verified_at: Some(OffsetDateTime::UNIX_EPOCH),
-            revision: 1,
-            created_at: OffsetDateTime::UNIX_EPOCH,
-            updated_at: OffsetDateTime::UNIX_EPOCH,
-        };
-        self.connectors.insert(id.to_string(), connector);
-        self.secrets.insert(id.to_string(), wanted["secrets"].clone());
-        self.accepted("con", tenant, &id.to_string())
-    }
-
-    fn connector_update(&mut self, id: &str, change: &Json) -> Response {
-        let connector = self.connectors.get_mut(id).unwrap();
-        connector.revision += 1;
-        if let Some(name) = change["name"].as_str() {
-            connector.name = name.into();
-        }
-        if let Some(config) = change["config"].as_object() {
-            connector.config = config.clone();
-        }
-        let tenant = connector.tenant_id.to_string();
-        if change["secrets"].is_object() {
-            connector.secret_version += 1;
-            self.secrets.insert(id.to_owned(), change["secrets"].clone());
-        }
-        self.accepted("con", &tenant, id)
     }
 
     fn quota(&mut self, method: &str, tenant: &str, seen: &Seen) -> Response {

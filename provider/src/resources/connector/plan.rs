@@ -1,0 +1,73 @@
+//! What is planned for a connector.
+
+use tfplugin::{Cx, Diagnostics, Plan, Value};
+
+use super::adopted::{self, Adopted};
+use super::{Connector, secret};
+use crate::connection::Connection;
+
+/// Improves on the usual plan. An update of which the platform hears nothing, and one that finds nothing
+/// to do, leave alone what the platform says of the connector; any other has the far system asked.
+pub(super) async fn plan(cx: &Cx<Connection>, plan: &mut Plan<Connector>) -> Result<(), Diagnostics> {
+    let Some(prior) = &plan.prior else {
+        create(plan);
+        return Ok(());
+    };
+    if let (Some(before), Some(after)) = (prior.kinds.kind(), plan.planned.kinds.kind())
+        && before != after
+    {
+        plan.replace(before.name);
+        plan.replace(after.name);
+        return Ok(());
+    }
+    if prior.tenant_id != plan.planned.tenant_id {
+        return Ok(());
+    }
+    let is_new = secret::is_new(cx, plan).await?;
+    let planned = update(prior, &plan.config, plan.planned.clone(), is_new);
+    plan.planned = planned;
+    Ok(())
+}
+
+fn create(plan: &mut Plan<Connector>) {
+    let Plan { config, planned, .. } = plan;
+    planned.secret_wo_version.clone_from(&config.secret_wo_version);
+    planned.timeouts.clone_from(&config.timeouts);
+    if planned.kinds.kind().is_some_and(|kind| kind.inbound.is_none()) {
+        planned.inbound_url = Value::Null;
+    }
+}
+
+/// The plan of an update of `prior`; the same as that where nothing is to be done.
+fn update(prior: &Connector, config: &Connector, usual: Connector, is_new_secret: bool) -> Connector {
+    let has_same_config = usual.has_config_of(prior);
+    let is_sent = is_new_secret
+        || !has_same_config
+        || usual.name != prior.name
+        || usual.verify != prior.verify
+        || usual.rotate_every_days != prior.rotate_every_days;
+    let Adopted { planned: secret_wo_version, is_change: is_new_version } =
+        adopted::version(&prior.secret_wo_version, &config.secret_wo_version);
+    let Adopted { planned: timeouts, is_change: has_new_times } = prior.timeouts.adopting(&config.timeouts);
+    if !is_sent && !is_new_version && !has_new_times && usual.on_destroy == prior.on_destroy {
+        return prior.clone();
+    }
+    let told = |prior: &Value<String>| if is_sent { Value::Unknown } else { prior.clone() };
+    let gets_address = is_new_secret
+        && prior.inbound_url.is_null()
+        && usual.kinds.kind().is_some_and(|kind| kind.inbound.is_some());
+    Connector {
+        // Where only the way it is written differs, core lets the way it was stand.
+        kinds: if has_same_config { prior.kinds.clone() } else { usual.kinds },
+        secret_wo_version,
+        timeouts,
+        // Unknown is how the plan says that there is a new secret.
+        secret_version: if is_new_secret { Value::Unknown } else { prior.secret_version },
+        secret_expires_at: told(&prior.secret_expires_at),
+        verification_status: told(&prior.verification_status),
+        verification_reason: told(&prior.verification_reason),
+        last_verified_at: told(&prior.last_verified_at),
+        inbound_url: if gets_address { Value::Unknown } else { prior.inbound_url.clone() },
+        ..usual
+    }
+}
