@@ -219,6 +219,7 @@ impl World {
         let openbao = self.platform.openbao()?;
         let mut text = format!(
             r#"listen = "127.0.0.1:0"
+public_url = "http://127.0.0.1:0"
 
 [database]
 admin_url = "{admin}"

@@ -4,6 +4,7 @@ use crate::accounts::Tokens;
 use crate::attestations::Attestations;
 use crate::connectors::Connectors;
 use crate::credentials::Credentials;
+use crate::oidc::Issuer;
 use crate::operations::Operations;
 use crate::plans::Plans;
 use crate::quotas::Quotas;
@@ -21,6 +22,8 @@ pub struct App {
     pub attestations: Attestations,
     /// Connectors.
     pub connectors: Connectors,
+    /// Tokens for connectors without a secret.
+    pub issuer: Issuer,
     /// Credentials for tenants' own places.
     pub credentials: Credentials,
     /// Quotas.

@@ -16,6 +16,7 @@ pub mod events;
 pub mod http;
 pub mod idempotency;
 pub mod isolation;
+mod kept;
 pub mod metrics;
 pub mod oidc;
 pub mod operations;

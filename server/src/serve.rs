@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use url::Url;
 
 use crate::accounts::Tokens;
 use crate::app::App;
@@ -111,8 +112,10 @@ impl Replica {
         let bao = Client::new(&config.openbao.system)?;
         let cells = Arc::new(cells(&config, &bao, source)?);
         let secrets = ConnectorSecrets::new(bao.clone());
-        let issuer = Issuer::new(config.public_url.clone(), Signer::new(bao.clone()));
-        let verifier = Verifier::new(Outbound::new(&config.outbound)?, issuer);
+        let listener = bind(config.listen).await?;
+        let public_url = public_url(config.public_url.clone(), &listener)?;
+        let issuer = Issuer::new(public_url, Signer::new(bao.clone()));
+        let verifier = Verifier::new(Outbound::new(&config.outbound)?, issuer.clone());
         let sagas = tenants::definitions(&store, &cells, source)
             .into_iter()
             .chain(connectors::definitions(&store, &secrets, &verifier, source))
@@ -136,12 +139,12 @@ impl Replica {
             attestations: Attestations::new(store.clone(), source, cells.clone(), Signer::new(bao.clone())),
             tenants: Tenants::new(store.clone(), source, config.plans.clone(), cells),
             connectors: Connectors::new(store.clone(), source, secrets, replica),
+            issuer,
             quotas: Quotas::new(store.clone(), source),
             operations: Operations::new(store.clone(), changes.clone(), stop.clone()),
             plans: config.plans,
             store: store.clone(),
         };
-        let listener = bind(config.listen).await?;
         let metrics = match config.metrics_listen {
             Some(address) => Some((bind(address).await?, Metrics::new(store.clone()))),
             None => None,
@@ -211,6 +214,18 @@ impl Replica {
 
 async fn bind(address: std::net::SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address, error))
+}
+
+/// Where the platform is reached from outside. Port 0 there stands for the free one that was got: of a
+/// server that is tried out on one machine nobody knows it before.
+fn public_url(configured: Option<Url>, listener: &TcpListener) -> Result<Option<Url>, ServeError> {
+    let Some(mut url) = configured else { return Ok(None) };
+    if url.port() == Some(0) {
+        let port = listener.local_addr().map_err(ServeError::Accept)?.port();
+        // A URL with a port takes another.
+        let _ = url.set_port(Some(port));
+    }
+    Ok(Some(url))
 }
 
 /// Every cell of every system that the configuration names.

@@ -12,13 +12,12 @@ mod tries;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use integraci_api::attestations::{Attestation, PAYLOAD_TYPE, Statement};
 use integraci_api::keys::KeySet;
 use integraci_api::{AttestationId, Page, Problem, ProblemCode, Slug};
 use integraci_verify::{attestation, dsse, keys};
-use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use crate::accounts::TenantAuthority;
@@ -27,6 +26,7 @@ use crate::idempotency::{Answer, Once};
 use crate::isolation::openbao::{ATTESTATION_KEY, Signer};
 use crate::isolation::postgres::Postgres;
 use crate::isolation::{Cells, System, SystemError, Wanted};
+use crate::kept::Kept;
 use crate::page::{Cursor, Slice};
 use crate::source::Source;
 use crate::store::{Store, StoreError, TenantTx};
@@ -34,8 +34,7 @@ use crate::tenants::{self, places};
 
 use tries::Tries;
 
-/// How long the published keys are taken to be as they were last read: nobody can make OpenBao work by
-/// asking us for them, and a rotated key is known soon.
+/// How long the published keys are taken to be as they were last read: a rotated key is known soon.
 const KEYS_KEPT: Duration = Duration::from_secs(60);
 
 /// Makes and reads attestations.
@@ -45,7 +44,7 @@ pub struct Attestations {
     source: Source,
     signer: Signer,
     tries: Tries,
-    published: Arc<Mutex<Option<(Instant, KeySet)>>>,
+    published: Kept<KeySet>,
 }
 
 /// An attestation under way.
@@ -67,7 +66,7 @@ impl Attestations {
     #[must_use]
     pub fn new(store: Store, source: Source, cells: Arc<Cells>, signer: Signer) -> Self {
         let tries = Tries::new(Arc::new(Postgres::new(store.clone())), cells, source);
-        Self { store, source, signer, tries, published: Arc::default() }
+        Self { store, source, signer, tries, published: Kept::new(KEYS_KEPT) }
     }
 
     /// Tries the tenant's isolation in every system, and signs and keeps what was found: also, and above
@@ -224,23 +223,7 @@ impl Attestations {
     /// # Errors
     /// `unavailable`.
     pub async fn keys(&self) -> Result<KeySet, Error> {
-        // Held while OpenBao is asked: of many who ask at once, one does.
-        let mut published = self.published.lock().await;
-        if let Some((read, keys)) = published.as_ref()
-            && read.elapsed() < KEYS_KEPT
-        {
-            return Ok(keys.clone());
-        }
-        match self.public_keys().await {
-            Ok(keys) => {
-                *published = Some((Instant::now(), keys.clone()));
-                Ok(keys)
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the public keys could not be read anew");
-                published.as_ref().map(|(_, keys)| keys.clone()).ok_or_else(|| error.into())
-            }
-        }
+        Ok(self.published.get(self.public_keys()).await?)
     }
 
     async fn public_keys(&self) -> Result<KeySet, SystemError> {

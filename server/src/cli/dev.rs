@@ -6,6 +6,7 @@
 //! (endpoint and token, for a shell), `integraci.toml` (the configuration, for the other commands) and
 //! `credentials/` (what the server logs in with).
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -145,12 +146,14 @@ fn configuration(args: &DevArgs, platform: &Platform) -> anyhow::Result<String> 
     let mut text = format!(
         "# Written anew at each start of `integraci-server dev`.\n\
          listen = {:?}\n\
+         public_url = \"http://{}\"\n\
          metrics_listen = \"127.0.0.1:0\"\n\n\
          [database]\ntenant_url = {:?}\nplatform_url = {:?}\nadmin_url = {:?}\n\n\
          # What runs on this machine may be called: the far sides of a demo do.\n\
          [outbound]\nallow = [\"127.0.0.0/8\", \"::1/128\"]\nallow_http = true\n\n\
          [openbao]\naddress = {:?}\ntoken_file = {:?}\nadmin_token = {:?}\n",
         args.listen,
+        reached_at(&args.listen),
         url(Some(TENANT_ROLE))?,
         url(Some(PLATFORM_ROLE))?,
         url(None)?,
@@ -186,6 +189,14 @@ fn configuration(args: &DevArgs, platform: &Platform) -> anyhow::Result<String> 
         );
     }
     Ok(text)
+}
+
+/// Where what listens there is reached from this machine.
+fn reached_at(listen: &str) -> String {
+    match listen.parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_unspecified() => format!("127.0.0.1:{}", address.port()),
+        _ => listen.to_owned(),
+    }
 }
 
 async fn make_database(platform: &Platform) -> anyhow::Result<()> {

@@ -49,8 +49,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the metrics are; nowhere when absent.
     pub metrics_listen: Option<SocketAddr>,
-    /// Where the API is reached from outside. Without it the platform is no OIDC issuer, and no far side
-    /// can send webhooks to it.
+    /// Where the API is reached from outside; port 0 stands for the one that is listened at. Without it the
+    /// platform is no OIDC issuer, and no far side can send webhooks to it.
     pub public_url: Option<Url>,
     /// The database.
     pub store: StoreConfig,

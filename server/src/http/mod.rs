@@ -9,6 +9,7 @@ mod credentials;
 mod health;
 mod keys;
 mod limits;
+mod oidc;
 mod openapi;
 mod operations;
 mod plans;
@@ -37,6 +38,7 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(connectors::create, connectors::list))
         .routes(routes!(connectors::get, connectors::update, connectors::delete))
         .routes(routes!(connectors::compare_secrets))
+        .routes(routes!(oidc::trust))
         .routes(routes!(quotas::get, quotas::set, quotas::reset))
         .routes(routes!(attestations::create, attestations::list))
         .routes(routes!(attestations::get))
@@ -53,6 +55,8 @@ pub fn router(app: App, limits: HttpLimits) -> Router {
     let (api, description) = openapi::describe(OpenApiRouter::new().nest("/v1", v1())).split_for_parts();
     let router = api
         .route("/.well-known/integraci-keys.json", get(keys::keys))
+        .route("/oidc/{tenant_id}/.well-known/openid-configuration", get(oidc::discovery))
+        .route("/oidc/{tenant_id}/jwks.json", get(oidc::keys))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .merge(openapi::routes(&description))

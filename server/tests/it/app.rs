@@ -84,7 +84,7 @@ impl App {
         nats: Vec<CellConfig<NatsConfig>>,
     ) -> (String, CancellationToken) {
         let config = Config {
-            public_url: None,
+            public_url: Some("http://127.0.0.1:0".parse().unwrap()),
             listen: "127.0.0.1:0".parse().unwrap(),
             metrics_listen: None,
             store: database.config.clone(),

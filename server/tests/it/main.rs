@@ -15,6 +15,7 @@ mod isolation;
 mod keycloak;
 mod kubernetes;
 mod nats;
+mod oidc;
 mod openbao;
 mod openbao_attest;
 mod openbao_credentials;

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{Subject, VerifyError};
 use crate::connectors::outbound::{Answer, Outbound, OutboundError, Request};
-use crate::oidc::{self, Issuer};
+use crate::oidc::{self, Identity, Issuer};
 
 /// The far side of one connector.
 pub(super) struct FarSide<'a> {
@@ -89,24 +89,27 @@ impl<'a> FarSide<'a> {
             .ok_or_else(|| VerifyError::refused(format!("/secrets/{name}"), format!("`{name}` is required")))
     }
 
-    /// A token that the platform signs for the tenant, for a far side that trusts it: of the audience
-    /// that the configuration says, or the kind's own, or `otherwise`.
-    pub(super) async fn platform_token(&self, otherwise: &str) -> Result<SecretText, VerifyError> {
+    /// Who the platform says that the connector is, to a far side that trusts it: of the audience that the
+    /// configuration says, or the kind's own, or `otherwise`.
+    pub(super) fn identity(&self, otherwise: &str) -> Result<Identity, VerifyError> {
         let of_kind = catalogue::kind(self.subject.kind).and_then(|kind| kind.keyless?.audience);
         let audience = self.text("audience").or(of_kind).unwrap_or(otherwise);
-        let (tenant, name) = (self.subject.tenant, self.subject.name);
-        let signed =
-            self.issuer.token(tenant, &oidc::subject(tenant, name), audience, self.subject.now).await;
-        signed.map_err(|error| match error {
-            oidc::TokenError::Off => VerifyError::refused(
-                "/kind",
-                "this platform signs no tokens, so the connector needs a secret; its operator can set `public_url`",
-            ),
-            oidc::TokenError::System(error) => {
-                tracing::warn!(%error, "a token could not be signed");
-                VerifyError::Unreachable { detail: "the platform could not sign a token".to_owned() }
-            }
+        let identity = self.issuer.identity(self.subject.tenant, self.subject.name, audience);
+        identity.ok_or_else(|| VerifyError::refused("/kind", oidc::OFF))
+    }
+
+    /// A token that says so.
+    pub(super) async fn token_of(&self, identity: &Identity) -> Result<SecretText, VerifyError> {
+        let signed = self.issuer.token(identity, self.subject.now, self.subject.attempt).await;
+        signed.map_err(|error| {
+            tracing::warn!(%error, "a token could not be signed");
+            VerifyError::Unreachable { detail: "the platform could not sign a token".to_owned() }
         })
+    }
+
+    /// Both at once.
+    pub(super) async fn platform_token(&self, otherwise: &str) -> Result<SecretText, VerifyError> {
+        self.token_of(&self.identity(otherwise)?).await
     }
 
     /// Makes a call; an answer of any status is an answer.
@@ -197,6 +200,16 @@ pub(super) fn below(address: &Url, segments: &[&str]) -> Url {
         path.pop_if_empty().extend(segments);
     }
     url
+}
+
+/// A form, which may hold secrets.
+pub(super) fn post_form(url: Url, fields: &[(&str, &str)]) -> Request {
+    // Room for every byte escaped: what grows leaves the smaller text behind.
+    let room = fields.iter().map(|(name, value)| 3 * (name.len() + value.len()) + 2).sum();
+    let mut form = url::form_urlencoded::Serializer::new(String::with_capacity(room));
+    let body = form.extend_pairs(fields).finish().into_bytes();
+    Request::post_secret(url, Zeroizing::new(body))
+        .header("content-type", HeaderValue::from_static("application/x-www-form-urlencoded"))
 }
 
 /// `Authorization: Bearer …`, or that the secret cannot be sent.

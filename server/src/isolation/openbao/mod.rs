@@ -48,7 +48,7 @@ pub use self::client::{Client, ClientError};
 pub use self::keys::{KEYS_MOUNT, TenantKeys};
 use self::place::{Difference, Place};
 pub use self::renewal::renewal;
-pub use self::signer::{ATTESTATION_KEY, PublicKey, SIGNING_MOUNT, Signature, Signer};
+pub use self::signer::{ATTESTATION_KEY, PublicKey, RsaKey, SIGNING_MOUNT, Signature, Signer, TOKEN_KEY};
 use super::{Drift, ErrorClass, Facts, Finding, Isolation, Issued, Remnant, System, SystemError, Wanted};
 
 /// Where a tenant's key-value store is mounted in its namespace.

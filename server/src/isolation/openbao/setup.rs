@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::kv::{self, Mount};
-use super::signer::{self, ATTESTATION_KEY, SIGNING_MOUNT};
+use super::signer::{ATTESTATION_KEY, KeyKind, SIGNING_MOUNT, TOKEN_KEY, ensure_key};
 use super::{Call, Client, ErrorClass, KEYS_MOUNT, OpenBaoConfig, SystemError, error};
 use crate::config::CellConfig;
 use crate::setup::SetupError;
@@ -78,7 +78,9 @@ async fn store(admin: &Client) -> Result<(), SystemError> {
 async fn signing(admin: &Client) -> Result<(), SystemError> {
     let body = json!({ "type": "transit", "description": "IntegraCI's signing keys" });
     ensure_mount(admin, SIGNING_MOUNT, |mount| mount.kind == "transit", &body).await?;
-    signer::ensure_key(admin, ATTESTATION_KEY).await
+    let attestation = ensure_key(admin, ATTESTATION_KEY, KeyKind::Ed25519);
+    let token = ensure_key(admin, TOKEN_KEY, KeyKind::Rsa2048);
+    tokio::try_join!(attestation, token).map(drop)
 }
 
 async fn ensure_mount(
