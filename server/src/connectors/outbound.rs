@@ -133,6 +133,7 @@ pub struct Request {
     /// Sent to the first origin alone.
     credentials: HeaderMap,
     body: Option<Bytes>,
+    follows_redirects: bool,
 }
 
 impl Request {
@@ -140,19 +141,27 @@ impl Request {
     #[must_use]
     pub fn get(url: Url) -> Self {
         let (headers, credentials) = (HeaderMap::new(), HeaderMap::new());
-        Self { method: Method::GET, url, headers, credentials, body: None }
+        Self { method: Method::GET, url, headers, credentials, body: None, follows_redirects: true }
     }
 
     /// Removes; a redirect is an answer.
     #[must_use]
     pub fn delete(url: Url) -> Self {
-        Self { method: Method::DELETE, ..Self::get(url) }
+        Self { method: Method::DELETE, ..Self::get(url).redirect_is_answer() }
     }
 
     /// Sends a body; a redirect is an answer, since what was sent is meant for this address alone.
     #[must_use]
     pub fn post(url: Url, body: Bytes) -> Self {
-        Self { method: Method::POST, body: Some(body), ..Self::get(url) }
+        Self { method: Method::POST, body: Some(body), ..Self::get(url).redirect_is_answer() }
+    }
+
+    /// Follows no redirect: for a GET whose answer would say nothing of the credentials if it came from
+    /// another origin, which gets none.
+    #[must_use]
+    pub const fn redirect_is_answer(mut self) -> Self {
+        self.follows_redirects = false;
+        self
     }
 
     /// With a header that is no secret.
@@ -289,7 +298,7 @@ impl Outbound {
     }
 
     async fn follow(&self, request: Request) -> Result<Answer, OutboundError> {
-        let Request { method, mut url, headers, mut credentials, body } = request;
+        let Request { method, mut url, headers, mut credentials, body, follows_redirects } = request;
         for _ in 0..=REDIRECTS_MAX {
             self.check(&url)?;
             let call = self.0.http.request(method.clone(), url.clone());
@@ -298,7 +307,8 @@ impl Outbound {
                 call = call.body(body.clone());
             }
             let response = call.send().await.map_err(|failed| class_of(&failed))?;
-            match redirect(&method, &url, &response)? {
+            let next = if follows_redirects { redirect(&url, &response)? } else { None };
+            match next {
                 Some(next) => {
                     if next.origin() != url.origin() {
                         credentials.clear();
@@ -370,16 +380,15 @@ fn client(
 }
 
 /// Where an answer redirects to, if it is one to follow.
-fn redirect(method: &Method, from: &Url, response: &Response) -> Result<Option<Url>, OutboundError> {
-    let follows = *method == Method::GET
-        && matches!(
-            response.status(),
-            StatusCode::MOVED_PERMANENTLY
-                | StatusCode::FOUND
-                | StatusCode::SEE_OTHER
-                | StatusCode::TEMPORARY_REDIRECT
-                | StatusCode::PERMANENT_REDIRECT
-        );
+fn redirect(from: &Url, response: &Response) -> Result<Option<Url>, OutboundError> {
+    let follows = matches!(
+        response.status(),
+        StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT
+    );
     match response.headers().get(LOCATION) {
         Some(location) if follows => location
             .to_str()

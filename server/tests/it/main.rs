@@ -11,6 +11,7 @@ mod connectors;
 mod credentials;
 mod database;
 mod events;
+mod forges;
 mod isolation;
 mod keycloak;
 mod kubernetes;

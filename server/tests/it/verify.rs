@@ -23,7 +23,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// What the tests allow: plain HTTP to this machine.
-fn local_config() -> OutboundConfig {
+pub(crate) fn local_config() -> OutboundConfig {
     OutboundConfig {
         allow: vec!["127.0.0.1/32".parse().unwrap()],
         allow_http: true,
@@ -34,7 +34,7 @@ fn local_config() -> OutboundConfig {
 }
 
 /// A verifier without an issuer: for kinds that have a secret.
-fn verifier(config: &OutboundConfig) -> Verifier {
+pub(crate) fn verifier(config: &OutboundConfig) -> Verifier {
     let nowhere = Client::new(&OpenBaoConfig {
         address: "http://nowhere.invalid".parse().unwrap(),
         token: SecretText::new(String::new()),

@@ -8,6 +8,8 @@
 //! What it knows and how it behaves is set through [`FarSide`] by the process that runs it; over
 //! HTTP it can only be used, not changed. It may also misbehave on request: [`Behaviour`].
 
+mod github;
+mod gitlab;
 mod registry;
 mod webhooks;
 
@@ -16,13 +18,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse, Response};
+use axum::{Json, Router};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -78,6 +81,8 @@ struct Inner {
     allowed: Allowed,
     webhooks: webhooks::Webhooks,
     registry: registry::Registry,
+    github: github::GitHub,
+    gitlab: gitlab::GitLab,
 }
 
 /// The tokens and keys that are good, by the kind of connector that they are for. Their digests alone:
@@ -87,9 +92,14 @@ struct Allowed(BTreeMap<String, BTreeSet<[u8; 32]>>);
 
 impl Allowed {
     /// Whether a token is good for connectors of a kind.
-    #[expect(dead_code, reason = "the kinds that ask come one by one")]
     fn has(&self, kind: &str, token: &str) -> bool {
         self.0.get(kind).is_some_and(|known| known.contains(&<[u8; 32]>::from(Sha256::digest(token))))
+    }
+
+    fn remove(&mut self, kind: &str, token: &str) {
+        if let Some(known) = self.0.get_mut(kind) {
+            known.remove(&<[u8; 32]>::from(Sha256::digest(token)));
+        }
     }
 }
 
@@ -121,6 +131,8 @@ impl FarSide {
         let app = Router::new()
             .merge(webhooks::routes())
             .merge(registry::routes())
+            .merge(github::routes())
+            .merge(gitlab::routes())
             .layer(middleware::from_fn_with_state(shared.clone(), behave))
             .layer(DefaultBodyLimit::max(1024 * 1024))
             .with_state(shared.clone());
@@ -183,10 +195,7 @@ impl FarSide {
 
     /// Makes it worthless.
     pub fn deny(&self, kind: &str, token: &SecretString) {
-        let digest: [u8; 32] = Sha256::digest(token.expose_secret()).into();
-        if let Some(known) = self.shared.lock().allowed.0.get_mut(kind) {
-            known.remove(&digest);
-        }
+        self.shared.lock().allowed.remove(kind, token.expose_secret());
     }
 
     /// Behaves so from now on.
@@ -224,6 +233,20 @@ async fn behave(State(shared): State<Shared>, request: Request, next: Next) -> R
     };
     shared.lock().seen.push(Seen { method, path, status: response.status().as_u16() });
     response
+}
+
+/// What a kind answers that refuses: the status, and the body as its documentation has it.
+struct Refusal(StatusCode, Value);
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, Json(self.1)).into_response()
+    }
+}
+
+/// The token of `Authorization: Bearer …`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
 }
 
 async fn echo(request: Request<Body>) -> Response {
