@@ -2,7 +2,7 @@
 
 -- `pending` is what the operation under way found of what it is to put in force. `verification_*` are
 -- of what is in force. `check_after` is when the far side is asked next; null: it was not asked yet.
--- `retiring_version` is the secret that a rotation took out of force, kept until `retire_at`.
+-- `secret_minted` says that the far side made the secret, so that nobody else has it. `retiring_version` is the secret that a rotation took out of force, kept until `retire_at`.
 ALTER TABLE connector
   ADD COLUMN verify              text NOT NULL DEFAULT 'required' CHECK (verify IN ('required', 'optional', 'off')),
   ADD COLUMN verification_status text NOT NULL DEFAULT 'unverified'
@@ -14,6 +14,7 @@ ALTER TABLE connector
   ADD COLUMN pending             jsonb,
   ADD COLUMN secret_expires_at   timestamptz,
   ADD COLUMN secret_drifted      boolean NOT NULL DEFAULT false,
+  ADD COLUMN secret_minted       boolean NOT NULL DEFAULT false,
   ADD COLUMN rotate_every_days   integer CHECK (rotate_every_days BETWEEN 1 AND 365),
   ADD COLUMN rotate_after        timestamptz,
   ADD COLUMN retiring_version    bigint,

@@ -42,6 +42,11 @@ impl Metrics {
         );
         metrics::describe_counter!("integraci_events_published_total", "Events told to tenants");
         metrics::describe_gauge!("integraci_events_waiting", "Events that are not told yet");
+        metrics::describe_counter!(
+            "integraci_connector_checks_total",
+            "Times that connectors' far sides were asked, by kind and what they said"
+        );
+        metrics::describe_gauge!("integraci_connectors", "Connectors, by what their far sides last said");
         metrics::describe_gauge!("integraci_operations", "Operations that are not over, by state");
         metrics::describe_gauge!("integraci_places", "Tenants' places, by system and state");
         Self { handle, store }
@@ -77,6 +82,16 @@ impl Metrics {
         .map_err(StoreError::on("count places"))?;
         for (system, state, count) in places {
             metrics::gauge!("integraci_places", "system" => system, "state" => state).set(as_f64(count));
+        }
+        let connectors: Vec<(String, i64)> = sqlx::query_as(
+            "SELECT s.status, count(c.id) FROM (VALUES ('unverified'), ('verified'), ('refused'), ('unreachable')) s (status)
+             LEFT JOIN connector c ON c.verification_status = s.status GROUP BY s.status",
+        )
+        .fetch_all(tx.conn())
+        .await
+        .map_err(StoreError::on("count connectors"))?;
+        for (status, count) in connectors {
+            metrics::gauge!("integraci_connectors", "status" => status).set(as_f64(count));
         }
         let waiting: i64 = sqlx::query_scalar("SELECT count(*) FROM event_outbox")
             .fetch_one(tx.conn())

@@ -18,7 +18,7 @@ use crate::config::{CellConfig, Config};
 use crate::connectors::outbound::{Outbound, OutboundSetupError};
 use crate::connectors::secrets::ConnectorSecrets;
 use crate::connectors::verify::Verifier;
-use crate::connectors::{self, Connectors};
+use crate::connectors::{self, Connectors, Keeper};
 use crate::credentials::Credentials;
 use crate::events::Publisher;
 use crate::http;
@@ -87,6 +87,7 @@ pub struct Replica {
     changes: Changes,
     runner: Runner,
     reconciler: Reconciler,
+    keeper: Keeper,
     publisher: Publisher,
     /// OpenBao's client, and the file that its token was read from.
     bao: (Client, Option<PathBuf>),
@@ -121,6 +122,13 @@ impl Replica {
             .chain(connectors::definitions(&store, &secrets, &verifier, source))
             .collect();
         let reconciler = Reconciler::new(store.clone(), cells.clone(), source, config.reconcile_every);
+        let keeper = Keeper::new(
+            store.clone(),
+            secrets.clone(),
+            verifier.clone(),
+            source,
+            config.connectors_checked_every,
+        );
         let changes = Changes::default();
         let publisher = Publisher::new(store.clone(), changes.clone(), nats_cells(&config, &bao, source)?);
         let runner = Runner::new(
@@ -138,7 +146,7 @@ impl Replica {
             credentials: Credentials::new(store.clone(), source, cells.clone()),
             attestations: Attestations::new(store.clone(), source, cells.clone(), Signer::new(bao.clone())),
             tenants: Tenants::new(store.clone(), source, config.plans.clone(), cells),
-            connectors: Connectors::new(store.clone(), source, secrets, replica),
+            connectors: Connectors::new(store.clone(), source, secrets, keeper.clone(), replica),
             issuer,
             quotas: Quotas::new(store.clone(), source),
             operations: Operations::new(store.clone(), changes.clone(), stop.clone()),
@@ -151,7 +159,20 @@ impl Replica {
         };
         let bao = (bao, config.openbao.credential_file);
         let limits = config.http;
-        Ok(Self { listener, app, store, changes, runner, reconciler, publisher, bao, metrics, limits, stop })
+        Ok(Self {
+            listener,
+            app,
+            store,
+            changes,
+            runner,
+            reconciler,
+            keeper,
+            publisher,
+            bao,
+            metrics,
+            limits,
+            stop,
+        })
     }
 
     /// Where it listens.
@@ -179,6 +200,7 @@ impl Replica {
         tasks.spawn(self.changes.clone().listen(self.store.clone(), stop.clone()));
         tasks.spawn(self.runner.run(stop.clone()));
         tasks.spawn(self.reconciler.run(stop.clone()));
+        tasks.spawn(self.keeper.run(stop.clone()));
         tasks.spawn(self.publisher.run(stop.clone()));
         let (bao, token_file) = self.bao;
         tasks.spawn(renewal(bao, token_file, stop.clone()));

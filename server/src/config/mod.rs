@@ -40,6 +40,8 @@ const OPERATION_LEASE_MIN_S: u64 = 1;
 const OPERATION_LATE: Duration = Duration::from_secs(5);
 /// Soon enough that what was changed by hand does not stay, seldom enough that no system notices.
 const RECONCILE_EVERY: Duration = Duration::from_secs(5 * 60);
+/// A secret that was revoked is known within the hour, and no far side's rate limit notices.
+const CONNECTORS_CHECKED_EVERY: Duration = Duration::from_secs(60 * 60);
 /// A list of tags fits; what does not is not what was asked for.
 const OUTBOUND_MAX_BODY_BYTES: usize = 1024 * 1024;
 
@@ -66,6 +68,8 @@ pub struct Config {
     pub kubernetes: Vec<CellConfig<KubernetesConfig>>,
     /// How often each tenant's places are looked at for drift.
     pub reconcile_every: Duration,
+    /// How often each connector's far side is asked whether it still takes what is in force.
+    pub connectors_checked_every: Duration,
     /// Calls to far sides.
     pub outbound: OutboundConfig,
     /// The plans.
@@ -97,6 +101,7 @@ struct File {
     nats: Option<NatsFields>,
     kubernetes: Option<KubernetesFields>,
     reconcile: Reconcile,
+    connectors: ConnectorsSection,
     outbound: Outbound,
     http: Http,
     operations: Operations,
@@ -116,6 +121,12 @@ struct Database {
 #[serde(deny_unknown_fields, default)]
 struct Reconcile {
     every_s: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ConnectorsSection {
+    check_every_s: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -259,6 +270,9 @@ impl File {
                 .0
                 .push("database.max_connections: at least 2, one of which listens for changes".to_owned());
         }
+        if self.connectors.check_every_s == Some(0) {
+            faults.0.push("connectors.check_every_s: at least 1".to_owned());
+        }
         if self.operations.lease_s.is_some_and(|lease_s| lease_s < OPERATION_LEASE_MIN_S) {
             faults.0.push(format!("operations.lease_s: at least {OPERATION_LEASE_MIN_S}"));
         }
@@ -275,6 +289,10 @@ impl File {
                     nats,
                     kubernetes,
                     reconcile_every: self.reconcile.every_s.map_or(RECONCILE_EVERY, Duration::from_secs),
+                    connectors_checked_every: self
+                        .connectors
+                        .check_every_s
+                        .map_or(CONNECTORS_CHECKED_EVERY, Duration::from_secs),
                     outbound,
                     plans,
                     http,

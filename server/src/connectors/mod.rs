@@ -8,6 +8,9 @@
 //! lets the operation go. The saga finds the secret there, or finds that it never came, whichever
 //! replica it runs on and whatever died meanwhile.
 
+mod change;
+mod in_force;
+mod keeper;
 pub mod outbound;
 mod row;
 mod sagas;
@@ -15,7 +18,6 @@ pub mod secrets;
 mod store;
 pub mod verify;
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,34 +25,40 @@ use std::time::Duration;
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota as Rate, RateLimiter};
 use integraci_api::connectors::{
-    Connector, ConnectorCreate, ConnectorStatus, ConnectorUpdate, SecretComparison, SecretDifference,
+    Connector, ConnectorCreate, ConnectorStatus, OldSecret, SecretComparison, SecretDifference,
 };
 use integraci_api::operations::{Operation, OperationKind};
 use integraci_api::tenants::{Tenant, TenantNames};
-use integraci_api::{ConnectorId, OperationId, Page, Problem, ProblemCode, SecretText, TenantId, catalogue};
+use integraci_api::{ConnectorId, FieldProblem, OperationId, Page, Problem, ProblemCode, catalogue};
 
 use crate::accounts::TenantAuthority;
 use crate::error::Error;
 use crate::idempotency::{Answer, Once};
-use crate::isolation::{ErrorClass, System, SystemError};
 use crate::page::Slice;
 use crate::saga::log::{self, NewOperation};
-use crate::saga::{Fault, Fence, Point, crash_point, fault_point};
 use crate::source::Source;
-use crate::store::{Store, StoreError, TenantTx};
+use crate::store::{Store, TenantTx};
 use crate::tenants;
 
+pub use keeper::Keeper;
+use row::Known;
 pub use sagas::definitions;
-use sagas::{Before, CREATE_STEPS, CreateInput, DELETE_STEPS, DeleteInput, UPDATE_STEPS, UpdateInput};
+use sagas::{CREATE_STEPS, Candidate, DELETE_STEPS, REVOKE_AND_DELETE_STEPS};
 use secrets::{ConnectorSecrets, SecretError};
 
 /// How long a request may take to put a secret into OpenBao before its operation is taken from it.
 const HELD_FOR: Duration = Duration::from_secs(30);
 /// What a client is told to wait when OpenBao is away: about as long as a leader election takes.
 const OPENBAO_RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Why a connector is not changed while it is.
+const BUSY: &str = "the connector is being changed by another operation; try again when that has ended";
 /// Comparisons of one connector's secret a minute: a plan asks once or twice, and a guesser learns
 /// nothing at this rate.
 const COMPARISONS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
+
+/// Verifications of one connector a minute that somebody asks for: a far side's patience is not ours to
+/// use up.
+const VERIFICATIONS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).unwrap();
 
 /// Makes, reads, changes and removes connectors.
 #[derive(Clone)]
@@ -59,16 +67,25 @@ pub struct Connectors {
     source: Source,
     secrets: ConnectorSecrets,
     replica: Arc<str>,
+    keeper: Keeper,
     comparisons: Arc<DefaultKeyedRateLimiter<ConnectorId>>,
+    verifications: Arc<DefaultKeyedRateLimiter<ConnectorId>>,
 }
 
 impl Connectors {
     /// Connectors kept in this store, their secrets in that OpenBao; `replica` is this process's name
     /// as a holder of operations.
     #[must_use]
-    pub fn new(store: Store, source: Source, secrets: ConnectorSecrets, replica: Arc<str>) -> Self {
+    pub fn new(
+        store: Store,
+        source: Source,
+        secrets: ConnectorSecrets,
+        keeper: Keeper,
+        replica: Arc<str>,
+    ) -> Self {
         let comparisons = Arc::new(RateLimiter::keyed(Rate::per_minute(COMPARISONS_PER_MINUTE)));
-        Self { store, source, secrets, replica, comparisons }
+        let verifications = Arc::new(RateLimiter::keyed(Rate::per_minute(VERIFICATIONS_PER_MINUTE)));
+        Self { store, source, secrets, replica, keeper, comparisons, verifications }
     }
 
     /// Starts to install a connector.
@@ -93,11 +110,16 @@ impl Connectors {
         let operation_id = OperationId::from_uuid(self.source.uuid());
         store::insert(&mut tx, id, operation_id, wanted, now).await?;
         store::tenant_used(&mut tx, now).await?;
-        let input = CreateInput {
+        let has_secret = !wanted.secrets.is_empty();
+        let input = Candidate {
             slug: tenant.slug.clone(),
-            name: wanted.name.clone(),
             kind: wanted.kind.clone(),
+            name: wanted.name.clone(),
             config: wanted.config.clone(),
+            verify: wanted.verify,
+            rotate_every_days: wanted.rotate_every_days,
+            secret_version: i64::from(has_secret),
+            secret_minted: false,
         };
         let new = NewOperation {
             id: operation_id,
@@ -107,6 +129,12 @@ impl Connectors {
             input: as_input(&input)?,
             steps: CREATE_STEPS,
         };
+        if !has_secret {
+            let operation = log::operation_insert(&mut tx, &new).await?;
+            once.record(&mut tx, Some(by.tenant()), &operation).await?;
+            tx.commit().await?;
+            return Ok(Answer::first(operation));
+        }
         let (operation, fence) = log::operation_insert_held(&mut tx, &new, &self.replica, HELD_FOR).await?;
         once.record(&mut tx, Some(by.tenant()), &operation).await?;
         tx.commit().await?;
@@ -123,7 +151,8 @@ impl Connectors {
     /// # Errors
     /// `not_found`, or the store's.
     pub async fn get(&self, by: &TenantAuthority, id: ConnectorId) -> Result<Connector, Error> {
-        store::read(&mut self.store.tenant_tx(by.tenant()).await?, id).await
+        let known = store::read(&mut self.store.tenant_tx(by.tenant()).await?, id).await?;
+        Ok(known.connector)
     }
 
     /// One page of the tenant's connectors.
@@ -142,109 +171,31 @@ impl Connectors {
         store::list(&mut tx, name, kind, slice).await
     }
 
-    /// Starts to change a connector. Until the change is verified, what was there stays in force.
+    /// Starts to remove a connector and destroy its secret, at the far side too where that is asked for.
+    /// One that is being removed already answers with the operation that does it.
     ///
     /// # Errors
-    /// `invalid_request`, `not_found`, `precondition_failed`, `busy`, `suspended`, `name_taken`,
-    /// `unavailable` when OpenBao did not take the secret, or the store's.
-    pub async fn update(
-        &self,
-        by: &TenantAuthority,
-        id: ConnectorId,
-        expected: Option<i64>,
-        wanted: &ConnectorUpdate,
-    ) -> Result<Operation, Error> {
-        // The version there is must be known before the row is locked: no transaction waits for OpenBao.
-        let newest = match &wanted.secrets {
-            None => None,
-            Some(_) => {
-                let tenant = tenants::read_for(&mut self.store.tenant_tx(by.tenant()).await?).await?;
-                let newest = self.secrets.current_version(&tenant.names, id).await;
-                Some(newest.map_err(|fault| secret_fault(&fault))?)
-            }
-        };
-        let mut tx = self.store.tenant_tx(by.tenant()).await?;
-        let tenant = usable_tenant(&mut tx).await?;
-        let (connector, operation) = store::lock(&mut tx, id, expected).await?;
-        if operation.is_some() || connector.status != ConnectorStatus::Active {
-            return Err(tenants::busy_problem(
-                "the connector is being changed by another operation; try again when that has ended",
-            ));
-        }
-        let kind = catalogue::kind(&connector.kind)
-            .ok_or(Error::Internal("a stored kind is not in the catalogue"))?;
-        wanted.check(kind).map_err(Error::invalid)?;
-        if let Some(name) = &wanted.name {
-            store::refuse_taken(&mut tx, name, Some(id)).await?;
-        }
-        let now = self.source.now();
-        let operation_id = OperationId::from_uuid(self.source.uuid());
-        store::hold(&mut tx, id, operation_id, ConnectorStatus::Updating.as_str(), now).await?;
-        let input = UpdateInput {
-            slug: tenant.slug.clone(),
-            kind: connector.kind,
-            name: wanted.name.clone().unwrap_or_else(|| connector.name.clone()),
-            config: wanted.config.clone().unwrap_or_else(|| connector.config.clone()),
-            old_version: connector.secret_version,
-            new_version: newest.map_or(connector.secret_version, |newest| newest + 1),
-            before: Before {
-                name: connector.name,
-                config: connector.config,
-                secret_set_at: connector.secret_set_at,
-            },
-        };
-        let new = NewOperation {
-            id: operation_id,
-            tenant: by.tenant(),
-            kind: OperationKind::ConnectorUpdate,
-            target_id: id.to_string(),
-            input: as_input(&input)?,
-            steps: UPDATE_STEPS,
-        };
-        let (Some(newest), Some(secrets)) = (newest, &wanted.secrets) else {
-            let operation = log::operation_insert(&mut tx, &new).await?;
-            tx.commit().await?;
-            return Ok(operation);
-        };
-        let (operation, fence) = log::operation_insert_held(&mut tx, &new, &self.replica, HELD_FOR).await?;
-        tx.commit().await?;
-        match self.put_secret(new.kind, &tenant.names, id, newest, secrets).await {
-            Err(SecretError::Conflict { .. }) => {
-                // Somebody wrote into OpenBao by hand at this very moment. Nothing of ours is there,
-                // so the operation is taken back rather than left to find a secret that is not its own.
-                self.take_back(by.tenant(), id, &fence).await?;
-                let detail = "the secret was changed by somebody else at the same time; read the connector and try again";
-                Err(Problem::new(ProblemCode::PreconditionFailed, detail).at("/secrets").into())
-            }
-            put => {
-                self.release(by.tenant(), &fence, &put).await?;
-                put.map(|()| operation).map_err(|fault| secret_fault(&fault))
-            }
-        }
-    }
-
-    /// Starts to remove a connector and destroy its secret. One that is being removed already answers
-    /// with the operation that does it.
-    ///
-    /// # Errors
-    /// `not_found`, `precondition_failed`, `busy`, or the store's.
+    /// `invalid_request`, `not_found`, `precondition_failed`, `busy`, or the store's.
     pub async fn delete(
         &self,
         by: &TenantAuthority,
         id: ConnectorId,
         expected: Option<i64>,
+        old_secret: OldSecret,
     ) -> Result<Operation, Error> {
         let mut tx = self.store.tenant_tx(by.tenant()).await?;
         let tenant = tenants::lock(&mut tx, by.tenant(), None).await?;
-        let (connector, operation) = store::lock(&mut tx, id, expected).await?;
-        if connector.status == ConnectorStatus::Deleting {
+        let known = store::lock(&mut tx, id, expected).await?;
+        if known.connector.status == ConnectorStatus::Deleting {
             return tenants::running_for(&mut tx, &id.to_string(), OperationKind::ConnectorDelete).await;
         }
         tenants::refuse_unless_active(&tenant)?;
-        if operation.is_some() {
-            return Err(tenants::busy_problem(
-                "the connector is being changed by another operation; try again when that has ended",
-            ));
+        if known.operation.is_some() {
+            return Err(tenants::busy_problem(BUSY));
+        }
+        let revokes = old_secret == OldSecret::Revoke && known.connector.secret_version > 0;
+        if revokes && kind_of(&known.connector)?.revoked_by.is_none() {
+            return Err(cannot_revoke(&known.connector.kind));
         }
         let operation_id = OperationId::from_uuid(self.source.uuid());
         store::hold(&mut tx, id, operation_id, ConnectorStatus::Deleting.as_str(), self.source.now()).await?;
@@ -253,8 +204,8 @@ impl Connectors {
             tenant: by.tenant(),
             kind: OperationKind::ConnectorDelete,
             target_id: id.to_string(),
-            input: as_input(&DeleteInput { slug: tenant.slug })?,
-            steps: DELETE_STEPS,
+            input: as_input(&known.as_candidate(&tenant.slug, known.connector.secret_version))?,
+            steps: if revokes { REVOKE_AND_DELETE_STEPS } else { DELETE_STEPS },
         };
         let operation = log::operation_insert(&mut tx, &new).await?;
         tx.commit().await?;
@@ -274,97 +225,69 @@ impl Connectors {
     ) -> Result<SecretDifference, Error> {
         let mut tx = self.store.tenant_tx(by.tenant()).await?;
         let tenant = tenants::read_for(&mut tx).await?;
-        let connector = store::read(&mut tx, id).await?;
+        let Known { connector, secret_minted, .. } = store::read(&mut tx, id).await?;
         tx.commit().await?;
-        let kind = catalogue::kind(&connector.kind)
-            .ok_or(Error::Internal("a stored kind is not in the catalogue"))?;
+        let kind = kind_of(&connector)?;
         kind.check_secrets(&given.secrets, "/secrets").map_err(Error::invalid)?;
-        if let Err(until) = self.comparisons.check_key(&id) {
-            let detail = "this connector's secret was compared too often; wait, or set secret_wo_version";
-            return Err(Error::Later {
-                problem: Box::new(Problem::new(ProblemCode::RateLimited, detail)),
-                retry_after: until.wait_time_from(DefaultClock::default().now()),
-            });
-        }
-        let same =
-            match self.secrets.compare(&tenant.names, id, connector.secret_version, &given.secrets).await {
-                Ok(same) => same,
-                // Taken out of OpenBao by hand: what is configured must be sent again.
-                Err(SecretError::Missing { .. }) => false,
-                Err(fault) => return Err(secret_fault(&fault)),
-            };
+        const OFTEN: &str = "this connector's secret was compared too often; wait, or set secret_wo_version";
+        refuse_too_often(&self.comparisons, id, OFTEN)?;
+        let same = self.is_same(&tenant.names, &connector, secret_minted, given).await;
+        let same = same.map_err(|fault| secret_fault(&fault))?;
         tracing::info!(token = %by.token(), connector = %id, differs = !same, "a connector's secret was compared");
         Ok(SecretDifference { differs: !same, secret_version: connector.secret_version })
     }
 
-    /// The effect of both sagas' first step, brought about by the request, which alone has the secret.
-    async fn put_secret(
-        &self,
-        saga: OperationKind,
-        tenant: &TenantNames,
-        id: ConnectorId,
-        cas: i64,
-        secrets: &BTreeMap<String, SecretText>,
-    ) -> Result<(), SecretError> {
-        // The operation is ours for HELD_FOR: a write that is still under way then is given up, so
-        // that it does not land after the saga has looked and decided.
-        let write = self.secrets.put(tenant, id, cas, secrets);
-        let failed = |class, reason| {
-            let (system, operation) = (System::OpenBao, "secret_write");
-            Err(SecretError::System(SystemError { system, operation, class, reason, status: None }))
-        };
-        crash_point(saga, CREATE_STEPS[0], false, Point::Before);
-        let fault = fault_point(saga, CREATE_STEPS[0], false).await;
-        if fault == Some(Fault::Refused) {
-            return failed(ErrorClass::Refused, "a test has this refused");
+    /// Asks the far side now whether it takes the connector's configuration and secret, and says how the
+    /// connector is then.
+    ///
+    /// # Errors
+    /// `not_found`, `busy`, `suspended`, `rate_limited`, `unavailable`, or the store's.
+    pub async fn verify_now(&self, by: &TenantAuthority, id: ConnectorId) -> Result<Connector, Error> {
+        let mut tx = self.store.tenant_tx(by.tenant()).await?;
+        usable_tenant(&mut tx).await?;
+        let known = store::read(&mut tx, id).await?;
+        tx.commit().await?;
+        if known.operation.is_some() || known.connector.status != ConnectorStatus::Active {
+            return Err(tenants::busy_problem(BUSY));
         }
-        let written = tokio::time::timeout(HELD_FOR / 2, write).await;
-        crash_point(saga, CREATE_STEPS[0], false, Point::After);
-        match written {
-            Ok(done) if fault.is_none() => done.map(drop),
-            _ => failed(ErrorClass::Broken, "it did not answer in time"),
-        }
+        refuse_too_often(&self.verifications, id, "this connector was verified too often; wait")?;
+        self.keeper.look_now(id).await?;
+        self.get(by, id).await
     }
 
-    /// Lets the operation go. A write that had no clear answer may still land: the saga then waits for
-    /// that before it undoes anything.
-    async fn release(
+    async fn is_same(
         &self,
-        tenant: TenantId,
-        fence: &Fence,
-        put: &Result<(), SecretError>,
-    ) -> Result<(), Error> {
-        let mut tx = self.store.tenant_tx(tenant).await?;
-        match put {
-            Err(SecretError::System(error)) if error.class == ErrorClass::Broken => {
-                log::operation_release_in_doubt(&mut tx, fence).await?;
-            }
-            _ => log::operation_release(&mut tx, fence).await?,
+        names: &TenantNames,
+        connector: &Connector,
+        secret_minted: bool,
+        given: &SecretComparison,
+    ) -> Result<bool, SecretError> {
+        let version = connector.secret_version;
+        if !self.secrets.is_newest(names, connector.id, version).await? {
+            // Somebody changed it by hand: what is configured must be sent again.
+            return Ok(false);
         }
-        Ok(tx.commit().await?)
+        match version {
+            0 => Ok(given.secrets.is_empty()),
+            // The far side made it since: what is configured was only the first.
+            _ if secret_minted && !given.secrets.is_empty() => Ok(true),
+            _ => match self.secrets.compare(names, connector.id, version, &given.secrets).await {
+                Err(SecretError::Missing { .. }) => Ok(false),
+                compared => compared,
+            },
+        }
     }
+}
 
-    /// Undoes what [`Self::update`] wrote, while its operation is still ours and has done nothing.
-    async fn take_back(&self, tenant: TenantId, id: ConnectorId, fence: &Fence) -> Result<(), Error> {
-        let mut tx = self.store.platform_tx().await?;
-        fence.hold(&mut tx).await.map_err(|_| Error::Internal("an operation was lost while it was held"))?;
-        sqlx::query(
-            "UPDATE connector SET status = 'active', operation_id = NULL, revision = revision + 1
-             WHERE tenant_id = $1 AND id = $2 AND operation_id = $3",
-        )
-        .bind(tenant.uuid())
-        .bind(id.uuid())
-        .bind(fence.operation().uuid())
-        .execute(tx.conn())
-        .await
-        .map_err(StoreError::on("let a connector go"))?;
-        sqlx::query("DELETE FROM operation WHERE id = $1")
-            .bind(fence.operation().uuid())
-            .execute(tx.conn())
-            .await
-            .map_err(StoreError::on("take an operation back"))?;
-        Ok(tx.commit().await?)
-    }
+fn refuse_too_often(
+    limit: &DefaultKeyedRateLimiter<ConnectorId>,
+    id: ConnectorId,
+    detail: &'static str,
+) -> Result<(), Error> {
+    limit.check_key(&id).map_err(|until| Error::Later {
+        problem: Box::new(Problem::new(ProblemCode::RateLimited, detail)),
+        retry_after: until.wait_time_from(DefaultClock::default().now()),
+    })
 }
 
 fn secret_fault(fault: &SecretError) -> Error {
@@ -382,6 +305,16 @@ async fn usable_tenant(tx: &mut TenantTx) -> Result<Tenant, Error> {
         return Err(Problem::new(ProblemCode::Suspended, detail).into());
     }
     Ok(tenant)
+}
+
+fn kind_of(connector: &Connector) -> Result<&'static catalogue::Kind, Error> {
+    catalogue::kind(&connector.kind).ok_or(Error::Internal("a stored kind is not in the catalogue"))
+}
+
+fn cannot_revoke(kind: &str) -> Error {
+    let detail =
+        format!("a secret of a {kind} cannot be revoked from here; say `forget` and revoke it there");
+    Error::invalid(vec![FieldProblem::new("/old_secret", detail)])
 }
 
 fn as_input(input: &impl serde::Serialize) -> Result<serde_json::Value, Error> {

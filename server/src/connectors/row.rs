@@ -1,17 +1,19 @@
 //! A connector's row, and the statements that read it.
 
 use integraci_api::connectors::{Connector, ConnectorStatus, Retiring, VerificationStatus, VerifyMode};
-use integraci_api::{ConnectorId, OperationId, TenantId};
+use integraci_api::{ConnectorId, OperationId, Slug, TenantId};
 use serde_json::{Map, Value};
 use sqlx::types::Json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+use super::in_force::{InForce, SecretInForce};
+use super::sagas::Candidate;
 use crate::error::Error;
 
 macro_rules! columns {
     () => {
-        "id, tenant_id, name, kind, config, secret_version, secret_set_at, secret_expires_at, secret_drifted, status, verify, verification_status, verification_reason, last_verified_at, last_checked_at, rotate_every_days, retiring_version, retire_at, operation_id, revision, created_at, updated_at"
+        "id, tenant_id, name, kind, config, secret_version, secret_set_at, secret_expires_at, secret_drifted, secret_minted, status, verify, verification_status, verification_reason, last_verified_at, last_checked_at, rotate_every_days, retiring_version, retire_at, retire_revokes, operation_id, revision, created_at, updated_at"
     };
 }
 
@@ -28,6 +30,34 @@ pub(super) const LIST: &str = concat!(
       AND ($4::uuid IS NULL OR id > $4) ORDER BY id LIMIT $5"
 );
 
+/// A connector, and what only the platform needs to know of it.
+pub(super) struct Known {
+    pub(super) connector: Connector,
+    /// The operation that is changing it.
+    pub(super) operation: Option<OperationId>,
+    pub(super) secret_minted: bool,
+    /// Whether the secret that is retiring is revoked at the far side first.
+    pub(super) retire_revokes: bool,
+}
+
+impl Known {
+    /// What of it is in force.
+    pub(super) fn in_force(&self) -> InForce {
+        let Connector { name, config, verify, rotate_every_days, secret_version, secret_set_at, .. } =
+            self.connector.clone();
+        let secret =
+            SecretInForce { version: secret_version, set_at: secret_set_at, minted: self.secret_minted };
+        InForce { name, config, verify, rotate_every_days, secret }
+    }
+
+    /// The same as an operation is told of it, with another version of its secret.
+    pub(super) fn as_candidate(&self, slug: &Slug, secret_version: i64) -> Candidate {
+        let Connector { kind, name, config, verify, rotate_every_days, .. } = self.connector.clone();
+        let (slug, secret_minted) = (slug.clone(), false);
+        Candidate { slug, kind, name, config, verify, rotate_every_days, secret_version, secret_minted }
+    }
+}
+
 #[derive(sqlx::FromRow)]
 pub(super) struct Row {
     id: Uuid,
@@ -39,6 +69,7 @@ pub(super) struct Row {
     secret_set_at: Option<OffsetDateTime>,
     secret_expires_at: Option<OffsetDateTime>,
     secret_drifted: bool,
+    secret_minted: bool,
     status: String,
     verify: String,
     verification_status: String,
@@ -48,6 +79,7 @@ pub(super) struct Row {
     rotate_every_days: Option<i32>,
     retiring_version: Option<i64>,
     retire_at: Option<OffsetDateTime>,
+    retire_revokes: bool,
     operation_id: Option<Uuid>,
     revision: i64,
     created_at: OffsetDateTime,
@@ -55,9 +87,10 @@ pub(super) struct Row {
 }
 
 impl Row {
-    /// The operation that is changing the connector.
-    pub(super) fn operation(&self) -> Option<OperationId> {
-        self.operation_id.map(OperationId::from_uuid)
+    pub(super) fn into_known(self) -> Result<Known, Error> {
+        let operation = self.operation_id.map(OperationId::from_uuid);
+        let (secret_minted, retire_revokes) = (self.secret_minted, self.retire_revokes);
+        Ok(Known { connector: self.into_connector()?, operation, secret_minted, retire_revokes })
     }
 
     pub(super) fn into_connector(self) -> Result<Connector, Error> {

@@ -57,6 +57,15 @@ struct Written {
 #[derive(Deserialize)]
 struct Metadata {
     current_version: i64,
+    #[serde(default)]
+    versions: BTreeMap<i64, VersionMetadata>,
+}
+
+#[derive(Deserialize)]
+struct VersionMetadata {
+    /// Empty while it is not deleted.
+    deletion_time: String,
+    destroyed: bool,
 }
 
 /// What the platform's store keeps in place of the secret: opaque, and the same for every version.
@@ -160,6 +169,26 @@ impl ConnectorSecrets {
         let read = self.bao.read("secret_version_read", Some(&tenant.openbao_namespace), &path).await;
         let metadata: Option<Metadata> = absent_is_none(read)?;
         Ok(metadata.map_or(0, |metadata| metadata.current_version))
+    }
+
+    /// Whether what is stored is what is in force: `version` (0: nothing) is there, and no newer one is.
+    /// Another is what somebody left who changed the secret by hand.
+    ///
+    /// # Errors
+    /// OpenBao could not be asked.
+    pub async fn is_newest(
+        &self,
+        tenant: &TenantNames,
+        connector: ConnectorId,
+        version: i64,
+    ) -> Result<bool, SecretError> {
+        let path = format!("{KV_MOUNT}/metadata/{}", entry(connector));
+        let read = self.bao.read("secret_version_read", Some(&tenant.openbao_namespace), &path).await;
+        let metadata: Option<Metadata> = absent_is_none(read)?;
+        let versions = metadata.map(|metadata| metadata.versions).unwrap_or_default();
+        let live = |version: &VersionMetadata| !version.destroyed && version.deletion_time.is_empty();
+        let newest = versions.iter().rev().find(|(_, known)| live(known)).map_or(0, |(version, _)| *version);
+        Ok(newest == version)
     }
 
     /// Destroys one version's values for good. One that is not there is success.

@@ -5,42 +5,35 @@ use integraci_api::{ConnectorId, OperationId, Page, Problem, ProblemCode};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::row::{self, Row};
+use super::row::{self, Known, Row};
 use super::secrets;
 use crate::error::Error;
 use crate::page::{Cursor, Slice};
-use crate::store::{StoreError, TenantTx};
+use crate::store::{StoreError, TenantTx, Tx};
 
 /// One connector of the tenant.
-pub(super) async fn read(tx: &mut TenantTx, id: ConnectorId) -> Result<Connector, Error> {
+pub(super) async fn read(tx: &mut TenantTx, id: ConnectorId) -> Result<Known, Error> {
     let row: Option<Row> = sqlx::query_as(row::SELECT)
         .bind(id.uuid())
         .fetch_optional(tx.conn())
         .await
         .map_err(StoreError::on("read a connector"))?;
-    row.ok_or_else(Error::not_found)?.into_connector()
+    row.ok_or_else(Error::not_found)?.into_known()
 }
 
-/// One connector of the tenant, locked, of the revision that the caller expects; and the operation
-/// that is changing it.
-pub(super) async fn lock(
-    tx: &mut TenantTx,
-    id: ConnectorId,
-    expected: Option<i64>,
-) -> Result<(Connector, Option<OperationId>), Error> {
+/// One connector, locked, of the revision that the caller expects.
+pub(super) async fn lock(tx: &mut impl Tx, id: ConnectorId, expected: Option<i64>) -> Result<Known, Error> {
     let row: Option<Row> = sqlx::query_as(row::SELECT_FOR_UPDATE)
         .bind(id.uuid())
         .fetch_optional(tx.conn())
         .await
         .map_err(StoreError::on("lock a connector"))?;
-    let row = row.ok_or_else(Error::not_found)?;
-    let operation = row.operation();
-    let connector = row.into_connector()?;
-    if expected.is_some_and(|revision| revision != connector.revision) {
+    let known = row.ok_or_else(Error::not_found)?.into_known()?;
+    if expected.is_some_and(|revision| revision != known.connector.revision) {
         let detail = "the connector has changed since it was read; read it again";
         return Err(Problem::new(ProblemCode::PreconditionFailed, detail).into());
     }
-    Ok((connector, operation))
+    Ok(known)
 }
 
 /// One page of the tenant's connectors.
@@ -77,8 +70,8 @@ pub(super) async fn insert(
         "WITH place AS (
            UPDATE quota SET used = used + 1
            WHERE tenant_id = $2 AND dimension = 'connectors' AND used < coalesce(own_max, plan_max) RETURNING 1)
-         INSERT INTO connector (id, tenant_id, name, kind, config, secret_ref, status, operation_id, created_at, updated_at)
-         SELECT $1, $2, $3, $4, $5, $6, 'installing', $7, $8, $8 FROM place",
+         INSERT INTO connector (id, tenant_id, name, kind, config, secret_ref, verify, rotate_every_days, status, operation_id, created_at, updated_at)
+         SELECT $1, $2, $3, $4, $5, $6, $9, $10, 'installing', $7, $8, $8 FROM place",
     )
     .bind(id.uuid())
     .bind(tx.tenant().uuid())
@@ -88,6 +81,8 @@ pub(super) async fn insert(
     .bind(secrets::reference(id))
     .bind(operation.uuid())
     .bind(now)
+    .bind(wanted.verify.as_str())
+    .bind(wanted.rotate_every_days.and_then(|days| i32::try_from(days).ok()))
     .execute(tx.conn())
     .await
     .map_err(StoreError::on("insert a connector"))?;
@@ -139,7 +134,7 @@ async fn quota_exceeded(tx: &mut TenantTx) -> Result<Error, Error> {
 
 /// Marks a connector as held by an operation.
 pub(super) async fn hold(
-    tx: &mut TenantTx,
+    tx: &mut impl Tx,
     id: ConnectorId,
     operation: OperationId,
     status: &'static str,

@@ -35,6 +35,12 @@ pub enum Kind {
     ConnectorCreated,
     /// A change of a connector is in force.
     ConnectorUpdated,
+    /// A connector has a new secret in force; the old one is kept for a while.
+    ConnectorRotated,
+    /// A connector's far side takes configuration and secret, which it did not before.
+    ConnectorVerified,
+    /// A connector's far side does not take configuration and secret any more, or does not answer.
+    ConnectorFailing,
     /// A connector is gone.
     ConnectorDeleted,
     /// The tenant has limits of its own.
@@ -61,6 +67,9 @@ impl Kind {
             Self::TenantDeleting => "tenant.deleting",
             Self::ConnectorCreated => "connector.created",
             Self::ConnectorUpdated => "connector.updated",
+            Self::ConnectorRotated => "connector.rotated",
+            Self::ConnectorVerified => "connector.verified",
+            Self::ConnectorFailing => "connector.failing",
             Self::ConnectorDeleted => "connector.deleted",
             Self::QuotaSet => "quota.set",
             Self::QuotaReset => "quota.reset",

@@ -3,7 +3,8 @@
 use axum::Json;
 use axum::extract::State;
 use integraci_api::connectors::{
-    Connector, ConnectorCreate, ConnectorUpdate, SecretComparison, SecretDifference,
+    Connector, ConnectorCreate, ConnectorUpdate, OldSecret, RotationCreate, SecretComparison,
+    SecretDifference,
 };
 use integraci_api::operations::Operation;
 use integraci_api::page::PageQuery;
@@ -46,7 +47,8 @@ pub(super) async fn create(
     let authority = caller.tenant(tenant, Scope::ConnectorsWrite)?;
     // The fingerprint holds the secrets' names and never their values.
     let names: Vec<_> = wanted.secrets.keys().collect();
-    let asked = (tenant, &wanted.name, &wanted.kind, &wanted.config, names);
+    let asked =
+        (tenant, &wanted.name, &wanted.kind, &wanted.config, names, wanted.verify, wanted.rotate_every_days);
     let once = Once::new(authority.token(), key, "POST /v1/tenants/{}/connectors", &asked);
     app.connectors.create(&authority, &once, &wanted).await.map(Accepted)
 }
@@ -98,19 +100,69 @@ pub(super) async fn update(
     app.connectors.update(&authority, id, expected, &wanted).await.map(Answer::first).map(Accepted)
 }
 
+/// What becomes of the secret of a connector that is removed.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Removal {
+    /// `forget` (the default) leaves it good at the far side, `revoke` has it revoked there first, for
+    /// kinds that can.
+    #[serde(default)]
+    #[param(inline)]
+    old_secret: OldSecret,
+}
+
 /// Starts to remove a connector and destroy its secret; 202 with the operation to follow.
 #[utoipa::path(delete, path = "/tenants/{tenant_id}/connectors/{connector_id}", tag = "connectors",
-    params(("tenant_id" = TenantId, Path), ("connector_id" = ConnectorId, Path),
+    params(("tenant_id" = TenantId, Path), ("connector_id" = ConnectorId, Path), Removal,
         ("If-Match" = Option<String>, Header, description = "The ETag read before")),
     responses((status = 202, body = Operation), Problems))]
 pub(super) async fn delete(
     caller: Caller,
     State(app): State<App>,
     Ids((tenant, id)): Ids<(TenantId, ConnectorId)>,
+    Params(removal): Params<Removal>,
     IfMatch(expected): IfMatch,
 ) -> Result<Accepted, Error> {
     let authority = caller.tenant(tenant, Scope::ConnectorsWrite)?;
-    app.connectors.delete(&authority, id, expected).await.map(Answer::first).map(Accepted)
+    app.connectors.delete(&authority, id, expected, removal.old_secret).await.map(Answer::first).map(Accepted)
+}
+
+/// Starts to put a new secret in the place of the one in force; 202 with the operation to follow. The
+/// new one is stored beside the old and verified; what fails leaves the old one in force. The old one is
+/// kept for a while and then destroyed.
+#[utoipa::path(post, path = "/tenants/{tenant_id}/connectors/{connector_id}/rotations", tag = "connectors",
+    request_body = RotationCreate,
+    params(("tenant_id" = TenantId, Path), ("connector_id" = ConnectorId, Path),
+        ("Idempotency-Key" = Option<String>, Header, description = "Sent again, the request has its effect once")),
+    responses((status = 202, body = Operation), Problems))]
+pub(super) async fn rotate(
+    caller: Caller,
+    State(app): State<App>,
+    Ids((tenant, id)): Ids<(TenantId, ConnectorId)>,
+    Key(key): Key,
+    Body(wanted): Body<RotationCreate>,
+) -> Result<Accepted, Error> {
+    let authority = caller.tenant(tenant, Scope::ConnectorsWrite)?;
+    // The fingerprint holds the secrets' names and never their values.
+    let names: Option<Vec<_>> = wanted.secrets.as_ref().map(|secrets| secrets.keys().collect());
+    let asked = (tenant, id, names, wanted.overlap_s, wanted.old_secret);
+    let once = Once::new(authority.token(), key, "POST /v1/tenants/{}/connectors/{}/rotations", &asked);
+    app.connectors.rotate(&authority, &once, id, &wanted).await.map(Accepted)
+}
+
+/// Asks the far side now whether it takes the connector's configuration and secret, and answers with the
+/// connector as it is then. Rate limited.
+#[utoipa::path(post, path = "/tenants/{tenant_id}/connectors/{connector_id}/verifications", tag = "connectors",
+    params(("tenant_id" = TenantId, Path), ("connector_id" = ConnectorId, Path)),
+    responses((status = 200, body = Connector), Problems))]
+pub(super) async fn verify(
+    caller: Caller,
+    State(app): State<App>,
+    Ids((tenant, id)): Ids<(TenantId, ConnectorId)>,
+) -> Result<Tagged<Connector>, Error> {
+    let authority = caller.tenant(tenant, Scope::ConnectorsWrite)?;
+    let connector = app.connectors.verify_now(&authority, id).await?;
+    Ok(Tagged(connector.revision, connector))
 }
 
 /// Whether these secrets differ from those in force. Rate limited; the answer never holds a value.

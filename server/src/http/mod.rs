@@ -39,6 +39,8 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(connectors::get, connectors::update, connectors::delete))
         .routes(routes!(connectors::compare_secrets))
         .routes(routes!(oidc::trust))
+        .routes(routes!(connectors::rotate))
+        .routes(routes!(connectors::verify))
         .routes(routes!(quotas::get, quotas::set, quotas::reset))
         .routes(routes!(attestations::create, attestations::list))
         .routes(routes!(attestations::get))

@@ -85,6 +85,7 @@ impl App {
     ) -> (String, CancellationToken) {
         let config = Config {
             public_url: Some("http://127.0.0.1:0".parse().unwrap()),
+            connectors_checked_every: Duration::from_secs(60 * 60),
             listen: "127.0.0.1:0".parse().unwrap(),
             metrics_listen: None,
             store: database.config.clone(),

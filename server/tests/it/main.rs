@@ -6,6 +6,7 @@
 mod app;
 mod attestations;
 mod conformance;
+mod connector_life;
 mod connector_world;
 mod connectors;
 mod credentials;

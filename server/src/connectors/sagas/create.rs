@@ -1,27 +1,14 @@
 //! `connector_create`: secret stored → verified → in force, or nothing is left.
 
 use async_trait::async_trait;
-use integraci_api::Slug;
-use integraci_api::tenants::TenantNames;
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-use super::{NameAndKind, World, remove, secret_lost, target};
+use super::{Candidate, World, held, remove, secret_lost, target};
+use crate::connectors::in_force::InForce;
 use crate::events::Kind;
 use crate::saga::{Probe, Step, StepCx, StepError};
-use crate::store::StoreError;
 
-/// The steps of `connector_create`.
+/// The steps of `connector_create`, which is told a [`Candidate`].
 pub(in crate::connectors) const CREATE_STEPS: &[&str] = &["secret_stored", "verified", "connector_activate"];
-
-/// What `connector_create` is told.
-#[derive(Debug, Serialize, Deserialize)]
-pub(in crate::connectors) struct CreateInput {
-    pub(in crate::connectors) slug: Slug,
-    pub(in crate::connectors) name: String,
-    pub(in crate::connectors) kind: String,
-    pub(in crate::connectors) config: Map<String, Value>,
-}
 
 /// A new connector's secret. Its undo removes the connector with it.
 pub(super) struct FirstSecret(pub(super) World);
@@ -33,17 +20,23 @@ impl Step for FirstSecret {
     }
 
     async fn probe(&self, cx: &StepCx) -> Result<Probe, StepError> {
-        let names = TenantNames::of(&cx.input::<CreateInput>()?.slug);
-        let version = self.0.secrets.current_version(&names, target(cx)?).await?;
+        let candidate = cx.input::<Candidate>()?;
+        if candidate.secret_version == 0 {
+            return Ok(Probe::Present);
+        }
+        let version = self.0.secrets.current_version(&candidate.names(), target(cx)?).await?;
         Ok(if version == 0 { Probe::Absent } else { Probe::Present })
     }
 
-    async fn apply(&self, _: &StepCx) -> Result<(), StepError> {
-        Err(secret_lost())
+    async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
+        match self.probe(cx).await? {
+            Probe::Present => Ok(()),
+            Probe::Absent | Probe::Unknown => Err(secret_lost()),
+        }
     }
 
     async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
-        let names = TenantNames::of(&cx.input::<CreateInput>()?.slug);
+        let names = cx.input::<Candidate>()?.names();
         self.0.secrets.destroy_all(&names, target(cx)?).await?;
         remove(&self.0, cx, None).await
     }
@@ -67,20 +60,12 @@ impl Step for Activate {
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
+        let wanted: InForce = cx.input::<Candidate>()?.into_in_force(cx.now);
+        let held = held(cx)?;
         let mut tx = self.0.store.platform_tx().await?;
         cx.fence.hold(&mut tx).await?;
-        let activated: Option<NameAndKind> = sqlx::query_as(
-            "UPDATE connector SET status = 'active', operation_id = NULL, secret_version = 1, secret_set_at = $3,
-               last_verified_at = $3, revision = revision + 1, updated_at = $3
-             WHERE id = $1 AND operation_id = $2 RETURNING name, kind",
-        )
-        .bind(target(cx)?.uuid())
-        .bind(cx.operation.uuid())
-        .bind(cx.now)
-        .fetch_optional(tx.conn())
-        .await
-        .map_err(StoreError::on("activate a connector"))?;
-        if let Some(connector) = activated {
+        held.put(tx.conn(), &wanted).await?;
+        if let Some(connector) = held.let_go(tx.conn()).await? {
             self.0.tell(&mut tx, cx, Kind::ConnectorCreated, connector).await?;
         }
         tx.commit().await?;

@@ -1,30 +1,43 @@
-//! `connector_delete`: secret destroyed → record gone; only goes forward.
+//! `connector_delete`: secret destroyed → record gone; only goes forward. Where the secret is to be
+//!   revoked at the far side, that comes first: a far side that does not do it leaves the connector.
+//! `connector_retire`: what is left of a rotation: the old secret revoked, where that was asked for →
+//!   destroyed. What fails is tried again an hour later.
 
 use async_trait::async_trait;
-use integraci_api::Slug;
-use integraci_api::tenants::TenantNames;
-use serde::{Deserialize, Serialize};
+use integraci_api::ProblemCode;
 
-use super::{World, remove, target};
+use super::{Candidate, World, held, remove, target};
+use crate::connectors::secrets::SecretError;
 use crate::events::Kind;
 use crate::saga::{Probe, Step, StepCx, StepError};
+use crate::store::StoreError;
 
-/// The steps of `connector_delete`.
-pub(in crate::connectors) const DELETE_STEPS: &[&str] = &["secret_destroyed", "connector_removal"];
+/// The steps of `connector_delete`, which is told a [`Candidate`]: what is in force.
+pub(in crate::connectors) const DELETE_STEPS: &[&str] = &["secret_destroyed", "connector_removed"];
 
-/// What `connector_delete` is told.
-#[derive(Debug, Serialize, Deserialize)]
-pub(in crate::connectors) struct DeleteInput {
-    pub(in crate::connectors) slug: Slug,
-}
+/// The same where the secret is revoked at the far side first.
+pub(in crate::connectors) const REVOKE_AND_DELETE_STEPS: &[&str] =
+    &["secret_revoked", "secret_destroyed", "connector_removed"];
 
-/// The end of a connector's secret, in every version.
-pub(super) struct DestroySecret(pub(super) World);
+/// The steps of `connector_retire`, which is told a [`Candidate`]: what is in
+/// force, but with the old secret.
+pub(in crate::connectors) const RETIRE_STEPS: &[&str] = &["old_secret_destroyed"];
+
+/// The same where the old secret is revoked at the far side first.
+pub(in crate::connectors) const REVOKE_AND_RETIRE_STEPS: &[&str] =
+    &["secret_revoked", "old_secret_destroyed"];
+
+/// A secret worthless at the far side. There is no way back from it.
+pub(super) struct Revoked(pub(super) World);
 
 #[async_trait]
-impl Step for DestroySecret {
+impl Step for Revoked {
     fn name(&self) -> &'static str {
-        DELETE_STEPS[0]
+        REVOKE_AND_DELETE_STEPS[0]
+    }
+
+    fn is_pivot(&self) -> bool {
+        true
     }
 
     async fn probe(&self, _: &StepCx) -> Result<Probe, StepError> {
@@ -32,8 +45,64 @@ impl Step for DestroySecret {
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
-        let names = TenantNames::of(&cx.input::<DeleteInput>()?.slug);
-        Ok(self.0.secrets.destroy_all(&names, target(cx)?).await?)
+        let candidate = cx.input::<Candidate>()?;
+        let connector = target(cx)?;
+        let stored = self.0.secrets.get(&candidate.names(), connector, candidate.secret_version).await;
+        let secrets = stored.map_err(|error| match error {
+            SecretError::Missing { .. } => StepError::refused(
+                ProblemCode::SecretLost,
+                "the secret is not in OpenBao any more, so it cannot be revoked from here; revoke it at the far side \
+                 and say `forget`",
+            ),
+            error => error.into(),
+        })?;
+        let subject = self.0.subject(cx, connector, &candidate, &secrets);
+        self.0.verifier.revoke(&subject).await.map_err(|error| super::not_revoked(&error))
+    }
+
+    /// Lets the connector go as it was; a retirement is tried again later.
+    async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
+        let mut tx = self.0.store.platform_tx().await?;
+        cx.fence.hold(&mut tx).await?;
+        sqlx::query(
+            "UPDATE connector SET retire_at = $3 + interval '1 hour'
+             WHERE id = $1 AND operation_id = $2 AND retire_at <= $3",
+        )
+        .bind(target(cx)?.uuid())
+        .bind(cx.operation.uuid())
+        .bind(cx.now)
+        .execute(tx.conn())
+        .await
+        .map_err(StoreError::on("put a retirement off"))?;
+        held(cx)?.let_go(tx.conn()).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+/// The end of a connector's secret, every version of it.
+pub(super) struct DestroySecret {
+    pub(super) world: World,
+    pub(super) needs: &'static [&'static str],
+}
+
+#[async_trait]
+impl Step for DestroySecret {
+    fn name(&self) -> &'static str {
+        DELETE_STEPS[0]
+    }
+
+    fn needs(&self) -> &[&'static str] {
+        self.needs
+    }
+
+    async fn probe(&self, _: &StepCx) -> Result<Probe, StepError> {
+        Ok(Probe::Absent)
+    }
+
+    async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
+        let names = cx.input::<Candidate>()?.names();
+        Ok(self.world.secrets.destroy_all(&names, target(cx)?).await?)
     }
 }
 
@@ -56,5 +125,45 @@ impl Step for Remove {
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
         remove(&self.0, cx, Some(Kind::ConnectorDeleted)).await
+    }
+}
+
+/// The end of the secret that a rotation took out of force.
+pub(super) struct DestroyRetired {
+    pub(super) world: World,
+    pub(super) needs: &'static [&'static str],
+}
+
+#[async_trait]
+impl Step for DestroyRetired {
+    fn name(&self) -> &'static str {
+        RETIRE_STEPS[0]
+    }
+
+    fn needs(&self) -> &[&'static str] {
+        self.needs
+    }
+
+    async fn probe(&self, _: &StepCx) -> Result<Probe, StepError> {
+        Ok(Probe::Absent)
+    }
+
+    async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
+        let candidate = cx.input::<Candidate>()?;
+        self.world.secrets.destroy_version(&candidate.names(), target(cx)?, candidate.secret_version).await?;
+        let mut tx = self.world.store.platform_tx().await?;
+        cx.fence.hold(&mut tx).await?;
+        sqlx::query(
+            "UPDATE connector SET retiring_version = NULL, retire_at = NULL, retire_revokes = false
+             WHERE id = $1 AND operation_id = $2",
+        )
+        .bind(target(cx)?.uuid())
+        .bind(cx.operation.uuid())
+        .execute(tx.conn())
+        .await
+        .map_err(StoreError::on("end a retirement"))?;
+        held(cx)?.let_go(tx.conn()).await?;
+        tx.commit().await?;
+        Ok(())
     }
 }

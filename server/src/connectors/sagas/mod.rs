@@ -1,20 +1,30 @@
 //! `connector_create`: secret stored → verified → in force, or nothing is left.
 //! `connector_update`: the new secret stored beside the old → verified → in force → the old destroyed;
 //!   what fails before it is in force leaves what was.
-//! `connector_delete`: secret destroyed → record gone; only goes forward.
+//! `connector_rotate`: the same with a secret that is sent or that the far side makes; the old one is
+//!   kept for a while.
+//! `connector_retire`: that old one revoked, where asked for → destroyed.
+//! `connector_delete`: secret revoked, where asked for → destroyed → record gone.
 //!
-//! The secret's step is the request's own work (see the module above); here it is only looked for.
+//! A secret that comes with a request is the request's own work (see the module above); here it is only
+//! looked for.
 
 mod create;
 mod delete;
 mod update;
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
+use integraci_api::connectors::VerifyMode;
 use integraci_api::operations::OperationKind;
 use integraci_api::tenants::TenantNames;
-use integraci_api::{ConnectorId, ProblemCode};
+use integraci_api::{ConnectorId, ProblemCode, SecretText, Slug};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use time::OffsetDateTime;
 
+use super::in_force::{Finding, Held, InForce, SecretInForce};
 use super::secrets::{ConnectorSecrets, SecretError};
 use super::verify::{Subject, Verifier, VerifyError};
 use crate::events::{self, Kind};
@@ -22,9 +32,41 @@ use crate::saga::{Definition, Direction, Probe, Step, StepCx, StepError};
 use crate::source::Source;
 use crate::store::{PlatformTx, Store, StoreError};
 
-pub(super) use create::{CREATE_STEPS, CreateInput};
-pub(super) use delete::{DELETE_STEPS, DeleteInput};
-pub(super) use update::{Before, UPDATE_STEPS, UpdateInput};
+pub(super) use create::CREATE_STEPS;
+pub(super) use delete::{DELETE_STEPS, RETIRE_STEPS, REVOKE_AND_DELETE_STEPS, REVOKE_AND_RETIRE_STEPS};
+pub(super) use update::{Change, MINT_STEPS, ROTATE_STEPS, Rotation, UPDATE_STEPS};
+
+/// What an operation is to put in force, verify, or take away. Holds no secret: a version of one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Candidate {
+    pub(super) slug: Slug,
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) config: Map<String, Value>,
+    pub(super) verify: VerifyMode,
+    pub(super) rotate_every_days: Option<u32>,
+    /// The version of its secret; 0 when it has none.
+    pub(super) secret_version: i64,
+    /// The far side makes that version.
+    pub(super) secret_minted: bool,
+}
+
+impl Candidate {
+    fn names(&self) -> TenantNames {
+        TenantNames::of(&self.slug)
+    }
+
+    fn into_in_force(self, now: OffsetDateTime) -> InForce {
+        let set_at = Some(now).filter(|_| self.secret_version > 0);
+        InForce {
+            name: self.name,
+            config: self.config,
+            verify: self.verify,
+            rotate_every_days: self.rotate_every_days,
+            secret: SecretInForce { version: self.secret_version, set_at, minted: self.secret_minted },
+        }
+    }
+}
 
 /// What is told of a connector beside its id.
 type NameAndKind = (String, String);
@@ -50,79 +92,127 @@ impl World {
         let facts = serde_json::json!({ "name": name, "kind": kind });
         events::emit(tx, self.source.uuid(), cx.tenant, happened, &cx.target, facts).await
     }
+
+    /// Ends the operation's hold on the connector.
+    async fn let_go(&self, cx: &StepCx, told: Option<Kind>) -> Result<(), StepError> {
+        let mut tx = self.store.platform_tx().await?;
+        cx.fence.hold(&mut tx).await?;
+        let let_go = held(cx)?.let_go(tx.conn()).await?;
+        if let (Some(happened), Some(connector)) = (told, let_go) {
+            self.tell(&mut tx, cx, happened, connector).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// A candidate as its far side is asked about it.
+    fn subject<'a>(
+        &self,
+        cx: &StepCx,
+        connector: ConnectorId,
+        candidate: &'a Candidate,
+        secrets: &'a BTreeMap<String, SecretText>,
+    ) -> Subject<'a> {
+        Subject {
+            tenant: cx.tenant,
+            connector,
+            name: &candidate.name,
+            kind: &candidate.kind,
+            config: &candidate.config,
+            secrets,
+            now: cx.now,
+            attempt: self.source.uuid(),
+        }
+    }
 }
 
-/// The three sagas.
+/// Every saga of connectors.
 #[must_use]
 pub fn definitions(
     store: &Store,
     secrets: &ConnectorSecrets,
     verifier: &Verifier,
     source: Source,
-) -> [Definition; 3] {
+) -> Vec<Definition> {
+    use OperationKind::{
+        ConnectorCreate, ConnectorDelete, ConnectorRetire, ConnectorRotate, ConnectorUpdate,
+    };
     let world = World { store: store.clone(), secrets: secrets.clone(), verifier: verifier.clone(), source };
-    [
-        Definition {
-            kind: OperationKind::ConnectorCreate,
-            direction: Direction::OrNothing,
-            steps: vec![
-                Box::new(create::FirstSecret(world.clone())),
-                Box::new(Verified(world.clone())),
-                Box::new(create::Activate(world.clone())),
+    let world = || world.clone();
+    let verified = |needs| Box::new(Verified { world: world(), needs });
+    let put = || Box::new(update::PutInForce(world()));
+    let destroyed = |needs| Box::new(delete::DestroySecret { world: world(), needs });
+    let retired = |needs| Box::new(delete::DestroyRetired { world: world(), needs });
+    let definition = |kind, direction, steps: Vec<Box<dyn Step>>| Definition { kind, direction, steps };
+    vec![
+        definition(
+            ConnectorCreate,
+            Direction::OrNothing,
+            vec![
+                Box::new(create::FirstSecret(world())),
+                verified(STORED),
+                Box::new(create::Activate(world())),
             ],
-        },
-        Definition {
-            kind: OperationKind::ConnectorUpdate,
-            direction: Direction::OrNothing,
-            steps: vec![
-                Box::new(update::NextSecret(world.clone())),
-                Box::new(Verified(world.clone())),
-                Box::new(update::PutInForce(world.clone())),
-                Box::new(update::DestroyOld(world.clone())),
+        ),
+        definition(
+            ConnectorUpdate,
+            Direction::OrNothing,
+            vec![
+                Box::new(update::NextSecret(world())),
+                verified(STORED),
+                put(),
+                Box::new(update::DestroyOld(world())),
             ],
-        },
-        Definition {
-            kind: OperationKind::ConnectorDelete,
-            direction: Direction::ForwardOnly,
-            steps: vec![Box::new(delete::DestroySecret(world.clone())), Box::new(delete::Remove(world))],
-        },
+        ),
+        definition(
+            ConnectorRotate,
+            Direction::OrNothing,
+            vec![
+                Box::new(update::NextSecret(world())),
+                verified(STORED),
+                put(),
+                Box::new(update::KeepOld(world())),
+            ],
+        ),
+        definition(
+            ConnectorRotate,
+            Direction::OrNothing,
+            vec![
+                Box::new(update::MintedSecret(world())),
+                verified(MINTED),
+                put(),
+                Box::new(update::KeepOld(world())),
+            ],
+        ),
+        definition(ConnectorRetire, Direction::ForwardOnly, vec![retired(&[])]),
+        definition(
+            ConnectorRetire,
+            Direction::OrNothing,
+            vec![Box::new(delete::Revoked(world())), retired(REVOKED)],
+        ),
+        definition(
+            ConnectorDelete,
+            Direction::ForwardOnly,
+            vec![destroyed(&[]), Box::new(delete::Remove(world()))],
+        ),
+        definition(
+            ConnectorDelete,
+            Direction::OrNothing,
+            vec![Box::new(delete::Revoked(world())), destroyed(REVOKED), Box::new(delete::Remove(world()))],
+        ),
     ]
 }
 
-/// What is verified: the same for a create and an update.
-struct Candidate {
-    names: TenantNames,
-    name: String,
-    kind: String,
-    config: Map<String, Value>,
-    version: i64,
-}
-
-impl Candidate {
-    /// An update's input has all that a create's has, and the version.
-    fn of(cx: &StepCx) -> Result<Self, StepError> {
-        let create = cx.input::<CreateInput>();
-        match cx.input::<UpdateInput>() {
-            Ok(update) => Ok(Self {
-                names: TenantNames::of(&update.slug),
-                name: update.name,
-                kind: update.kind,
-                config: update.config,
-                version: update.new_version,
-            }),
-            Err(_) => create.map(|create| Self {
-                names: TenantNames::of(&create.slug),
-                name: create.name,
-                kind: create.kind,
-                config: create.config,
-                version: 1,
-            }),
-        }
-    }
-}
+const STORED: &[&str] = &["secret_stored"];
+const MINTED: &[&str] = &["secret_minted"];
+const REVOKED: &[&str] = &["secret_revoked"];
 
 fn target(cx: &StepCx) -> Result<ConnectorId, StepError> {
     cx.target.parse().map_err(|_| StepError::broken("The operation's target is not a connector."))
+}
+
+fn held(cx: &StepCx) -> Result<Held, StepError> {
+    Ok(Held { connector: target(cx)?.uuid(), operation: cx.operation.uuid(), now: cx.now })
 }
 
 fn secret_lost() -> StepError {
@@ -145,8 +235,12 @@ impl From<SecretError> for StepError {
     }
 }
 
-/// The far side's word that configuration and secret are good.
-struct Verified(World);
+/// The far side's word that configuration and secret are good; where that is not required, whatever its
+/// word is, written down.
+struct Verified {
+    world: World,
+    needs: &'static [&'static str],
+}
 
 #[async_trait]
 impl Step for Verified {
@@ -154,8 +248,8 @@ impl Step for Verified {
         CREATE_STEPS[1]
     }
 
-    fn needs(&self) -> &'static [&'static str] {
-        &["secret_stored"]
+    fn needs(&self) -> &[&'static str] {
+        self.needs
     }
 
     async fn probe(&self, _: &StepCx) -> Result<Probe, StepError> {
@@ -163,19 +257,25 @@ impl Step for Verified {
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
-        let candidate = Candidate::of(cx)?;
-        let secrets = self.0.secrets.get(&candidate.names, target(cx)?, candidate.version).await?;
-        let subject = Subject {
-            tenant: cx.tenant,
-            connector: target(cx)?,
-            name: &candidate.name,
-            kind: &candidate.kind,
-            config: &candidate.config,
-            secrets: &secrets,
-            now: cx.now,
-            attempt: self.0.source.uuid(),
+        let candidate = cx.input::<Candidate>()?;
+        let connector = target(cx)?;
+        if candidate.verify == VerifyMode::Off {
+            return Ok(());
+        }
+        let secrets = match candidate.secret_version {
+            0 => BTreeMap::new(),
+            version => self.world.secrets.get(&candidate.names(), connector, version).await?,
         };
-        self.0.verifier.verify(&subject).await.map(drop).map_err(|error| refusal(&error))
+        let subject = self.world.subject(cx, connector, &candidate, &secrets);
+        let asked = self.world.verifier.verify(&subject).await;
+        if let (VerifyMode::Required, Err(error)) = (candidate.verify, &asked) {
+            return Err(refusal(error));
+        }
+        let mut tx = self.world.store.platform_tx().await?;
+        cx.fence.hold(&mut tx).await?;
+        held(cx)?.found(tx.conn(), &Finding::of(&asked, cx.now)).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// The far side was only asked.
@@ -208,11 +308,21 @@ async fn remove(world: &World, cx: &StepCx, told: Option<Kind>) -> Result<(), St
 /// What a failed verification means to the saga: a far side that says no has said it, one that does
 /// not answer is asked again. Either way the fields to look at are named.
 fn refusal(error: &VerifyError) -> StepError {
+    failed(error, "the far side refused the connector's configuration or secret; correct it and try again")
+}
+
+/// The same of a secret that was to be revoked.
+fn not_revoked(error: &VerifyError) -> StepError {
+    failed(
+        error,
+        "the far side did not revoke the secret, and everything is left as it was; try again, or say `forget` and \
+         revoke it there",
+    )
+}
+
+fn failed(error: &VerifyError, refused: &'static str) -> StepError {
     let step_error = match error {
-        VerifyError::Refused { .. } => StepError::refused(
-            ProblemCode::VerificationFailed,
-            "the far side refused the connector's configuration or secret; correct it and try again",
-        ),
+        VerifyError::Refused { .. } => StepError::refused(ProblemCode::VerificationFailed, refused),
         VerifyError::Busy { retry_after } => {
             StepError::busy("The far side asks to be called later.", *retry_after)
         }

@@ -1,41 +1,72 @@
 //! `connector_update`: the new secret stored beside the old → verified → in force → the old destroyed.
+//! `connector_rotate`: the same with a secret that is sent or that the far side makes, and the old one
+//!   is kept for a while.
+//!
 //! What fails before it is in force leaves what was; after that there is only on.
 
 use async_trait::async_trait;
-use integraci_api::Slug;
-use integraci_api::tenants::TenantNames;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use time::OffsetDateTime;
 
-use super::{NameAndKind, World, secret_lost, target};
+use super::{Candidate, World, held, secret_lost, target};
+use crate::connectors::in_force::InForce;
 use crate::events::Kind;
 use crate::saga::{Probe, Step, StepCx, StepError};
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 
-/// The steps of `connector_update`.
+/// The steps of `connector_update`, which is told a [`Change`].
 pub(in crate::connectors) const UPDATE_STEPS: &[&str] =
     &["secret_stored", "verified", "connector_activate", "old_secret_destroyed"];
 
+/// The steps of `connector_rotate`, which is told a [`Rotation`].
+pub(in crate::connectors) const ROTATE_STEPS: &[&str] =
+    &["secret_stored", "verified", "connector_activate", "old_secret_kept"];
+
+/// The steps of `connector_rotate` where the far side makes the secret.
+pub(in crate::connectors) const MINT_STEPS: &[&str] =
+    &["secret_minted", "verified", "connector_activate", "old_secret_kept"];
+
 /// What `connector_update` is told. The versions are equal when no secret came with the request.
 #[derive(Debug, Serialize, Deserialize)]
-pub(in crate::connectors) struct UpdateInput {
-    pub(in crate::connectors) slug: Slug,
-    pub(in crate::connectors) kind: String,
-    pub(in crate::connectors) name: String,
-    pub(in crate::connectors) config: Map<String, Value>,
-    pub(in crate::connectors) old_version: i64,
-    pub(in crate::connectors) new_version: i64,
-    pub(in crate::connectors) before: Before,
+pub(in crate::connectors) struct Change {
+    #[serde(flatten)]
+    pub(in crate::connectors) candidate: Candidate,
+    /// What was in force when it began.
+    pub(in crate::connectors) before: InForce,
 }
 
-/// What was in force before, beside the secret.
+/// What `connector_rotate` is told beside that.
 #[derive(Debug, Serialize, Deserialize)]
-pub(in crate::connectors) struct Before {
-    pub(in crate::connectors) name: String,
-    pub(in crate::connectors) config: Map<String, Value>,
-    #[serde(with = "time::serde::rfc3339::option")]
-    pub(in crate::connectors) secret_set_at: Option<OffsetDateTime>,
+pub(in crate::connectors) struct Rotation {
+    #[serde(flatten)]
+    pub(in crate::connectors) change: Change,
+    /// How long the old secret is kept.
+    pub(in crate::connectors) overlap_s: u64,
+    /// Whether it is revoked at the far side then.
+    pub(in crate::connectors) revoke_old: bool,
+}
+
+/// Takes back what an operation stored beside the secret in force, and lets the connector go as it was.
+async fn back_to_before(world: &World, cx: &StepCx) -> Result<(), StepError> {
+    let Change { candidate, before } = cx.input::<Change>()?;
+    if candidate.secret_version != before.secret.version && candidate.secret_version > 0 {
+        world.secrets.destroy_version(&candidate.names(), target(cx)?, candidate.secret_version).await?;
+    }
+    let mut tx = world.store.platform_tx().await?;
+    cx.fence.hold(&mut tx).await?;
+    // The next try of a rotation that is due by itself is not at once.
+    sqlx::query(
+        "UPDATE connector SET rotate_after = greatest(rotate_after, $3 + interval '1 hour')
+         WHERE id = $1 AND operation_id = $2 AND rotate_after IS NOT NULL",
+    )
+    .bind(target(cx)?.uuid())
+    .bind(cx.operation.uuid())
+    .bind(cx.now)
+    .execute(tx.conn())
+    .await
+    .map_err(StoreError::on("put a rotation off"))?;
+    held(cx)?.let_go(tx.conn()).await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// A change's new secret, stored as the next version beside the one in force. Its undo lets the
@@ -49,12 +80,12 @@ impl Step for NextSecret {
     }
 
     async fn probe(&self, cx: &StepCx) -> Result<Probe, StepError> {
-        let input = cx.input::<UpdateInput>()?;
-        if input.new_version == input.old_version {
+        let Change { candidate, before } = cx.input::<Change>()?;
+        if candidate.secret_version == before.secret.version || candidate.secret_version == 0 {
             return Ok(Probe::Present);
         }
-        let version = self.0.secrets.current_version(&TenantNames::of(&input.slug), target(cx)?).await?;
-        Ok(if version < input.new_version { Probe::Absent } else { Probe::Present })
+        let version = self.0.secrets.current_version(&candidate.names(), target(cx)?).await?;
+        Ok(if version < candidate.secret_version { Probe::Absent } else { Probe::Present })
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
@@ -65,14 +96,43 @@ impl Step for NextSecret {
     }
 
     async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
-        let input = cx.input::<UpdateInput>()?;
-        if input.new_version != input.old_version {
-            self.0
-                .secrets
-                .destroy_version(&TenantNames::of(&input.slug), target(cx)?, input.new_version)
-                .await?;
+        back_to_before(&self.0, cx).await
+    }
+}
+
+/// A secret that the far side makes by the one in force, stored as the next version beside it.
+///
+/// Where the server dies between the far side's answer and the store, the far side has a secret that
+/// nobody knows, and another is made; those secrets end by themselves.
+pub(super) struct MintedSecret(pub(super) World);
+
+#[async_trait]
+impl Step for MintedSecret {
+    fn name(&self) -> &'static str {
+        MINT_STEPS[0]
+    }
+
+    async fn probe(&self, cx: &StepCx) -> Result<Probe, StepError> {
+        let Change { candidate, .. } = cx.input::<Change>()?;
+        let version = self.0.secrets.current_version(&candidate.names(), target(cx)?).await?;
+        Ok(if version < candidate.secret_version { Probe::Absent } else { Probe::Present })
+    }
+
+    async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
+        if self.probe(cx).await? == Probe::Present {
+            return Ok(());
         }
-        let_go(&self.0, cx, None).await
+        let Change { candidate, before } = cx.input::<Change>()?;
+        let (names, connector) = (candidate.names(), target(cx)?);
+        let secrets = self.0.secrets.get(&names, connector, before.secret.version).await?;
+        let subject = self.0.subject(cx, connector, &candidate, &secrets);
+        let minted = self.0.verifier.mint(&subject).await.map_err(|error| super::refusal(&error))?;
+        self.0.secrets.put(&names, connector, candidate.secret_version - 1, &minted.secrets).await?;
+        Ok(())
+    }
+
+    async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
+        back_to_before(&self.0, cx).await
     }
 }
 
@@ -98,48 +158,30 @@ impl Step for PutInForce {
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
-        let input = cx.input::<UpdateInput>()?;
-        let secret_set_at =
-            if input.new_version == input.old_version { input.before.secret_set_at } else { Some(cx.now) };
-        put(&self.0.store, cx, &input.name, &input.config, input.new_version, secret_set_at).await
+        let Change { candidate, before } = cx.input::<Change>()?;
+        let same_secret = candidate.secret_version == before.secret.version;
+        let mut wanted = candidate.into_in_force(cx.now);
+        if same_secret {
+            wanted.secret = before.secret;
+        }
+        self.put(cx, &wanted).await
     }
 
     /// Only ever called where it could not be told whether the change came into force; the old secret is
     /// still there.
     async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
-        let UpdateInput { before, old_version, .. } = cx.input::<UpdateInput>()?;
-        put(&self.0.store, cx, &before.name, &before.config, old_version, before.secret_set_at).await
+        self.put(cx, &cx.input::<Change>()?.before).await
     }
 }
 
-/// Puts a configuration and a version of the secret in force.
-async fn put(
-    store: &Store,
-    cx: &StepCx,
-    name: &str,
-    config: &Map<String, Value>,
-    secret_version: i64,
-    secret_set_at: Option<OffsetDateTime>,
-) -> Result<(), StepError> {
-    let mut tx = store.platform_tx().await?;
-    cx.fence.hold(&mut tx).await?;
-    sqlx::query(
-        "UPDATE connector SET name = $3, config = $4, secret_version = $5, secret_set_at = $6,
-           last_verified_at = $7, updated_at = $7
-         WHERE id = $1 AND operation_id = $2",
-    )
-    .bind(target(cx)?.uuid())
-    .bind(cx.operation.uuid())
-    .bind(name)
-    .bind(sqlx::types::Json(config))
-    .bind(secret_version)
-    .bind(secret_set_at)
-    .bind(cx.now)
-    .execute(tx.conn())
-    .await
-    .map_err(StoreError::on("put a connector's change in force"))?;
-    tx.commit().await?;
-    Ok(())
+impl PutInForce {
+    async fn put(&self, cx: &StepCx, wanted: &InForce) -> Result<(), StepError> {
+        let mut tx = self.0.store.platform_tx().await?;
+        cx.fence.hold(&mut tx).await?;
+        held(cx)?.put(tx.conn(), wanted).await?;
+        tx.commit().await?;
+        Ok(())
+    }
 }
 
 /// The end of the secret that was in force before, and of the operation's hold on the connector.
@@ -160,34 +202,55 @@ impl Step for DestroyOld {
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
-        let input = cx.input::<UpdateInput>()?;
-        if input.new_version != input.old_version && input.old_version > 0 {
-            self.0
-                .secrets
-                .destroy_version(&TenantNames::of(&input.slug), target(cx)?, input.old_version)
-                .await?;
+        let Change { candidate, before } = cx.input::<Change>()?;
+        if candidate.secret_version != before.secret.version && before.secret.version > 0 {
+            self.0.secrets.destroy_version(&candidate.names(), target(cx)?, before.secret.version).await?;
         }
-        let_go(&self.0, cx, Some(Kind::ConnectorUpdated)).await
+        self.0.let_go(cx, Some(Kind::ConnectorUpdated)).await
     }
 }
 
-/// Ends the operation's hold on the connector.
-async fn let_go(world: &World, cx: &StepCx, told: Option<Kind>) -> Result<(), StepError> {
-    let mut tx = world.store.platform_tx().await?;
-    cx.fence.hold(&mut tx).await?;
-    let let_go: Option<NameAndKind> = sqlx::query_as(
-        "UPDATE connector SET status = 'active', operation_id = NULL, revision = revision + 1, updated_at = $3
-         WHERE id = $1 AND operation_id = $2 RETURNING name, kind",
-    )
-    .bind(target(cx)?.uuid())
-    .bind(cx.operation.uuid())
-    .bind(cx.now)
-    .fetch_optional(tx.conn())
-    .await
-    .map_err(StoreError::on("let a connector go"))?;
-    if let (Some(happened), Some(connector)) = (told, let_go) {
-        world.tell(&mut tx, cx, happened, connector).await?;
+/// The secret that was in force before is noted to be destroyed later, and the operation lets go.
+pub(super) struct KeepOld(pub(super) World);
+
+#[async_trait]
+impl Step for KeepOld {
+    fn name(&self) -> &'static str {
+        ROTATE_STEPS[3]
     }
-    tx.commit().await?;
-    Ok(())
+
+    fn needs(&self) -> &'static [&'static str] {
+        &["connector_activate"]
+    }
+
+    async fn probe(&self, _: &StepCx) -> Result<Probe, StepError> {
+        Ok(Probe::Absent)
+    }
+
+    async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
+        let Rotation { change, overlap_s, revoke_old } = cx.input::<Rotation>()?;
+        let old_version = change.before.secret.version;
+        let overlap = time::Duration::seconds(i64::try_from(overlap_s).unwrap_or(i64::MAX));
+        let mut tx = self.0.store.platform_tx().await?;
+        cx.fence.hold(&mut tx).await?;
+        if old_version > 0 {
+            sqlx::query(
+                "UPDATE connector SET retiring_version = $3, retire_at = $4, retire_revokes = $5
+                 WHERE id = $1 AND operation_id = $2",
+            )
+            .bind(target(cx)?.uuid())
+            .bind(cx.operation.uuid())
+            .bind(old_version)
+            .bind(cx.now.checked_add(overlap).unwrap_or(cx.now))
+            .bind(revoke_old)
+            .execute(tx.conn())
+            .await
+            .map_err(StoreError::on("note a secret to be destroyed"))?;
+        }
+        if let Some(connector) = held(cx)?.let_go(tx.conn()).await? {
+            self.0.tell(&mut tx, cx, Kind::ConnectorRotated, connector).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
 }

@@ -119,7 +119,8 @@ impl VerifyError {
         }
     }
 
-    fn refused(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
+    /// A no, and the one field that it is about.
+    pub fn refused(pointer: impl Into<String>, detail: impl Into<String>) -> Self {
         Self::Refused { errors: vec![FieldProblem::new(pointer, detail)] }
     }
 }
