@@ -26,7 +26,7 @@ systems: build
 	$(PLATFORM) get
 
 test: systems ## Runs every test, against the real systems
-	$(PLATFORM) with postgres openbao nats keycloak kubernetes -- cargo test --workspace $(FEATURES)
+	$(PLATFORM) with postgres openbao nats keycloak kubernetes registry -- cargo test --workspace $(FEATURES)
 
 faults: systems ## Every fault at every step of every saga; CASE=tenant_create runs those that begin so
 	@$(PLATFORM) with postgres openbao nats keycloak kubernetes -- cargo test -q -p acceptance-tests --test faults -- $(CASE)

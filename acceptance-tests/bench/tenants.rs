@@ -66,7 +66,7 @@ pub(crate) fn measure(root: &Path, scratch: &Path) -> Result<Figures> {
         .current_dir(root)
         .status()?;
     ensure!(built.success(), "the server does not build");
-    let wanted = Wanted::of(System::ALL).throwaway();
+    let wanted = Wanted::of(System::PLATFORM).throwaway();
     let platform = block_on(Platform::start(&scratch.join("platform"), &wanted, &Progress::stderr()))?;
     let figures = measure_on(platform.endpoints());
     block_on(platform.stop());

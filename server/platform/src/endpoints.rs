@@ -25,6 +25,7 @@ pub struct Endpoints {
     pub(crate) nats: Option<Nats>,
     pub(crate) keycloak: Option<Keycloak>,
     pub(crate) kubernetes: Option<Kubernetes>,
+    pub(crate) registry: Option<Registry>,
 }
 
 /// Postgres, on TCP.
@@ -84,6 +85,19 @@ pub struct Kubernetes {
     pub admin_token: SecretString,
     /// A kubeconfig with all of this.
     pub kubeconfig: PathBuf,
+}
+
+/// A container registry, on plain HTTP, with basic authentication. [`Registry::user_set`] lets others in.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Registry {
+    /// `http://127.0.0.1:PORT`.
+    pub url: String,
+    /// A user that may do everything, as every user may.
+    pub username: String,
+    /// Its password.
+    pub password: SecretString,
+    /// The file of the users.
+    pub(crate) htpasswd: PathBuf,
 }
 
 impl Endpoints {
@@ -149,6 +163,14 @@ impl Endpoints {
         self.kubernetes.as_ref().ok_or(Error::NotStarted { system: System::Kubernetes })
     }
 
+    /// The registry.
+    ///
+    /// # Errors
+    /// [`Error::NotStarted`] when it is not among them.
+    pub fn registry(&self) -> Result<&Registry, Error> {
+        self.registry.as_ref().ok_or(Error::NotStarted { system: System::Registry })
+    }
+
     /// Adds those of another.
     pub(crate) fn merge(&mut self, other: Self) {
         self.postgres = other.postgres.or(self.postgres.take());
@@ -156,6 +178,7 @@ impl Endpoints {
         self.nats = other.nats.or(self.nats.take());
         self.keycloak = other.keycloak.or(self.keycloak.take());
         self.kubernetes = other.kubernetes.or(self.kubernetes.take());
+        self.registry = other.registry.or(self.registry.take());
     }
 
     /// The address of each, without any credential, for people to read.
@@ -170,7 +193,8 @@ impl Endpoints {
         let nats = self.nats.as_ref().map(|it| (System::Nats, it.url.clone()));
         let keycloak = self.keycloak.as_ref().map(|it| (System::Keycloak, it.url.clone()));
         let kubernetes = self.kubernetes.as_ref().map(|it| (System::Kubernetes, it.server.clone()));
-        [postgres, openbao, nats, keycloak, kubernetes].into_iter().flatten().collect()
+        let registry = self.registry.as_ref().map(|it| (System::Registry, it.url.clone()));
+        [postgres, openbao, nats, keycloak, kubernetes, registry].into_iter().flatten().collect()
     }
 
     /// Writes the endpoints file, mode 0600.
@@ -226,6 +250,17 @@ impl Endpoints {
                 })
             }),
         );
+        put(
+            System::Registry,
+            self.registry.as_ref().map(|it| {
+                json!({
+                    "url": it.url,
+                    "username": it.username,
+                    "password": it.password.expose_secret(),
+                    "htpasswd": it.htpasswd,
+                })
+            }),
+        );
         file_write(path, Value::Object(file).to_string().as_bytes())
     }
 }
@@ -259,6 +294,12 @@ mod tests {
                 ca_pem: "PEM".into(),
                 admin_token: "hush".into(),
                 kubeconfig: "/kubeconfig".into(),
+            }),
+            registry: Some(Registry {
+                url: "http://127.0.0.1:6".into(),
+                username: "admin".into(),
+                password: "hush".into(),
+                htpasswd: "/htpasswd".into(),
             }),
         }
     }

@@ -1,4 +1,4 @@
-//! `local-platform`: the real Postgres, OpenBao, NATS, Keycloak and Kubernetes,
+//! `local-platform`: the real Postgres, OpenBao, NATS, Keycloak, Kubernetes and container registry,
 //! on one machine, for the demo, the tests and the benchmarks.
 //!
 //! ```no_run
@@ -39,7 +39,9 @@ mod with;
 
 pub use cache::{Cache, terraform};
 pub use data_dir::{Held, holder};
-pub use endpoints::{ENV as ENDPOINTS_ENV, Endpoints, Keycloak, Kubernetes, Nats, OpenBao, Postgres};
+pub use endpoints::{
+    ENV as ENDPOINTS_ENV, Endpoints, Keycloak, Kubernetes, Nats, OpenBao, Postgres, Registry,
+};
 pub use error::Error;
 pub use platform::Platform;
 pub use process_id::ProcessId;

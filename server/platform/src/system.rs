@@ -18,11 +18,17 @@ pub enum System {
     Keycloak,
     /// A Kubernetes API: etcd, API server and controller manager, without nodes.
     Kubernetes,
+    /// The CNCF distribution registry: no part of the platform, but what its connectors connect to.
+    Registry,
 }
 
 impl System {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 5] = [Self::Postgres, Self::OpenBao, Self::Nats, Self::Keycloak, Self::Kubernetes];
+    pub const ALL: [Self; 6] =
+        [Self::Postgres, Self::OpenBao, Self::Nats, Self::Keycloak, Self::Kubernetes, Self::Registry];
+    /// Those that the platform is made of.
+    pub const PLATFORM: [Self; 5] =
+        [Self::Postgres, Self::OpenBao, Self::Nats, Self::Keycloak, Self::Kubernetes];
 
     /// The name on the command line, in the endpoints file and of its directory.
     #[must_use]
@@ -33,6 +39,7 @@ impl System {
             Self::Nats => "nats",
             Self::Keycloak => "keycloak",
             Self::Kubernetes => "kubernetes",
+            Self::Registry => "registry",
         }
     }
 
@@ -45,6 +52,7 @@ impl System {
             Self::Nats => "2.15.1",
             Self::Keycloak => "26.7.3",
             Self::Kubernetes => "1.37.2",
+            Self::Registry => "3.1.2",
         }
     }
 }

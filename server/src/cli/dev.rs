@@ -61,7 +61,7 @@ pub(super) async fn run(args: DevArgs) -> anyhow::Result<()> {
 /// Gets and starts every system that this machine can run.
 async fn start(args: &DevArgs) -> anyhow::Result<(Platform, Vec<Off>)> {
     let (cache, progress) = (Cache::from_env()?, Progress::stderr());
-    let got = join_all(System::ALL.map(|system| {
+    let got = join_all(System::PLATFORM.map(|system| {
         let (cache, progress) = (&cache, &progress);
         async move {
             if args.without.contains(&system) {

@@ -45,6 +45,17 @@ pub(super) const KUBERNETES: Module = Module {
     ],
 };
 
+pub(super) const REGISTRY: Module = Module {
+    go_mod: include_str!("../../tools/registry/go.mod"),
+    go_sum: include_str!("../../tools/registry/go.sum"),
+    about: "about three minutes, once",
+    programs: &[Program {
+        name: "registry",
+        package: "github.com/distribution/distribution/v3/cmd/registry",
+        set: Some("github.com/distribution/distribution/v3/version.version=v{version}"),
+    }],
+};
+
 pub(super) const OPENTOFU: Module = Module {
     go_mod: include_str!("../../tools/opentofu/go.mod"),
     go_sum: include_str!("../../tools/opentofu/go.sum"),

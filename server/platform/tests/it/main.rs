@@ -8,6 +8,7 @@ mod kubernetes;
 mod nats;
 mod openbao;
 mod postgres;
+mod registry;
 mod with;
 
 use std::path::Path;
