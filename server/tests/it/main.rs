@@ -32,5 +32,6 @@ mod openbao_world;
 mod requests;
 mod saga;
 mod saga_world;
+mod services;
 mod vault_connector;
 mod verify;

@@ -75,7 +75,7 @@ async fn webhook(far_side: &FarSide, name: &str, key: &str) -> Result<(), Verify
 }
 
 /// Where a refusal points; anything else as it is, which is no pointer.
-fn pointer(verified: Result<(), VerifyError>) -> String {
+pub(crate) fn pointer(verified: Result<(), VerifyError>) -> String {
     match verified {
         Err(VerifyError::Refused { errors }) if errors.len() == 1 => errors[0].pointer.clone(),
         other => format!("{other:?}"),

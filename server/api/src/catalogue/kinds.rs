@@ -22,6 +22,7 @@ const DATADOG_SITES: &[&str] = &[
     "ap1.datadoghq.com",
     "ap2.datadoghq.com",
     "ddog-gov.com",
+    "us2.ddog-gov.com",
 ];
 
 const CA_CERTIFICATE: Field = optional(
@@ -288,14 +289,22 @@ pub const KINDS: &[Kind] = &[
         title: "Jira",
         summary: "A site of Jira Cloud.",
         fields: &[
-            required("url", "The site, such as `https://acme.atlassian.net`.", FieldValues::Url),
+            required(
+                "url",
+                "The site, such as `https://acme.atlassian.net`; for a token with scopes `https://api.atlassian.com/ex/jira/<cloud id>`.",
+                FieldValues::Url,
+            ),
             optional("project", "Key of a project that must be readable.", FieldValues::Text),
             required("email", "Account that the token belongs to.", FieldValues::Text),
             CA_CERTIFICATE,
         ],
-        secrets: &[secret("api_token", "API token of the account.")],
+        secrets: &[
+            secret("api_token", "API token of the account."),
+            webhook_secret("webhook_secret", "Secret of the webhooks that Jira sends here."),
+        ],
         verified_by: "`GET /rest/api/3/myself`, and the project where one is named.",
         tested: Tested::Double("Jira Cloud REST API v3"),
+        inbound: Some(Inbound { secret: "webhook_secret", signed_by: "`X-Hub-Signature`, HMAC-SHA256" }),
         ..PLAIN
     },
     Kind {
@@ -393,7 +402,7 @@ pub const KINDS: &[Kind] = &[
             secret("token", "User token."),
             webhook_secret("webhook_secret", "Secret of the webhooks that SonarQube sends here."),
         ],
-        verified_by: "`GET /api/authentication/validate`, which must say that the login is valid, and the project where one is named.",
+        verified_by: "`GET /api/authentication/validate`, which must say that the login is valid, and the organisation and the project where they are named.",
         tested: Tested::Double("SonarQube Web API"),
         inbound: Some(Inbound {
             secret: "webhook_secret",

@@ -8,12 +8,18 @@
 //! What it knows and how it behaves is set through [`FarSide`] by the process that runs it; over
 //! HTTP it can only be used, not changed. It may also misbehave on request: [`Behaviour`].
 
+mod datadog;
 mod github;
 mod gitlab;
+mod jira;
+mod pagerduty;
 mod registry;
+mod slack;
+mod sonarqube;
 mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,8 +28,9 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use axum::{Json, Router};
+use bytes::Bytes;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -46,6 +53,12 @@ pub enum Behaviour {
     Slow(Duration),
     /// 307 to another address, whatever was asked for.
     Redirect(String),
+    /// 429 to everything, with `Retry-After: 1`.
+    TooManyRequests,
+    /// 200 to everything, with 100 MB that never were JSON.
+    Huge,
+    /// 200 to everything, with a page for people.
+    NotJson,
     /// 400 to everything, with the credentials and the body of the request in the answer, as
     /// careless services do.
     EchoesCredential,
@@ -133,6 +146,11 @@ impl FarSide {
             .merge(registry::routes())
             .merge(github::routes())
             .merge(gitlab::routes())
+            .nest("/datadog", datadog::routes())
+            .nest("/jira", jira::routes())
+            .nest("/pagerduty", pagerduty::routes())
+            .nest("/slack", slack::routes())
+            .nest("/sonarqube", sonarqube::routes())
             .layer(middleware::from_fn_with_state(shared.clone(), behave))
             .layer(DefaultBodyLimit::max(1024 * 1024))
             .with_state(shared.clone());
@@ -229,6 +247,11 @@ async fn behave(State(shared): State<Shared>, request: Request, next: Next) -> R
         }
         Behaviour::Down => (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")]).into_response(),
         Behaviour::Redirect(to) => (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response(),
+        Behaviour::TooManyRequests => {
+            (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "1")]).into_response()
+        }
+        Behaviour::Huge => huge(),
+        Behaviour::NotJson => Html("<html><body>Log in</body></html>").into_response(),
         Behaviour::EchoesCredential => echo(request).await,
     };
     shared.lock().seen.push(Seen { method, path, status: response.status().as_u16() });
@@ -247,6 +270,13 @@ impl IntoResponse for Refusal {
 /// The token of `Authorization: Bearer …`.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+/// An answer of 100 MB, made while it is sent: nobody has to hold it who does not read it.
+fn huge() -> Response {
+    static PART: [u8; 100 * 1024] = [b' '; 100 * 1024];
+    let parts = std::iter::repeat_n(Ok::<_, Infallible>(Bytes::from_static(&PART)), 1024);
+    Body::from_stream(futures_util::stream::iter(parts)).into_response()
 }
 
 async fn echo(request: Request<Body>) -> Response {

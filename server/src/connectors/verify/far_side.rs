@@ -1,6 +1,8 @@
 //! What every kind's file needs of its far side: the configuration and the secrets by name, calls, and
 //! what the usual answers mean.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use integraci_api::SecretText;
@@ -12,7 +14,7 @@ use url::Url;
 use zeroize::Zeroizing;
 
 use super::{Subject, VerifyError};
-use crate::connectors::outbound::{Answer, Outbound, OutboundError, Request};
+use crate::connectors::outbound::{Answer, Outbound, OutboundError, RETRY_AFTER_MAX, Request};
 use crate::oidc::{self, Identity, Issuer};
 
 /// The far side of one connector.
@@ -177,7 +179,10 @@ impl<'a> FarSide<'a> {
     pub(super) fn busy(&self, answer: &Answer) -> Option<VerifyError> {
         let retry_after = answer.retry_after(self.subject.now);
         match answer.status.as_u16() {
-            429 => Some(VerifyError::Busy { retry_after }),
+            429 => {
+                let retry_after = retry_after.or_else(|| reset_after(answer, self.subject.now));
+                Some(VerifyError::Busy { retry_after })
+            }
             503 if retry_after.is_some() => Some(VerifyError::Busy { retry_after }),
             _ => None,
         }
@@ -189,6 +194,17 @@ pub(super) fn json<T: DeserializeOwned>(asked: Asked<'_>, answer: &Answer) -> Re
     serde_json::from_slice(&answer.body).map_err(|_| {
         VerifyError::refused(asked.place, format!("{} does not answer as its documentation says", asked.who))
     })
+}
+
+/// How long until a far side counts calls from zero again, for those that say it in place of
+/// `Retry-After`: in seconds from now or, as a larger number, since 1970.
+fn reset_after(answer: &Answer, now: OffsetDateTime) -> Option<Duration> {
+    /// More than thirty years: no pause, but a time.
+    const TIME_MIN_S: i64 = 1_000_000_000;
+    let header = |name| answer.headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
+    let said_s = header("ratelimit-reset").or_else(|| header("x-ratelimit-reset"))?;
+    let pause_s = if said_s < TIME_MIN_S { said_s } else { said_s - now.unix_timestamp() };
+    Some(Duration::from_secs(u64::try_from(pause_s).unwrap_or(0)).min(RETRY_AFTER_MAX))
 }
 
 /// `address` with these segments behind its path, each escaped; what query it had is gone.
@@ -255,6 +271,25 @@ mod tests {
         let fault = bearer(&SecretText::new("a\nb".into()), "/secrets/token").unwrap_err();
         assert_eq!(fault.faults()[0].pointer, "/secrets/token");
         assert!(bearer(&SecretText::new("ab".into()), "/secrets/token").unwrap().is_sensitive());
+    }
+
+    #[test]
+    fn a_reset_is_a_pause_or_a_time() {
+        let now = OffsetDateTime::from_unix_timestamp(1_795_478_400).unwrap();
+        let reset = |name: &'static str, value: &'static str| {
+            let headers = [(name.parse().unwrap(), HeaderValue::from_static(value))];
+            let url = Url::parse("https://x.example").unwrap();
+            let (status, body) = (reqwest::StatusCode::TOO_MANY_REQUESTS, Zeroizing::new(Vec::new()));
+            let answer = Answer { status, headers: headers.into_iter().collect(), body, url };
+            reset_after(&answer, now).map(|pause| pause.as_secs())
+        };
+        assert_eq!(reset("ratelimit-reset", "7"), Some(7));
+        assert_eq!(reset("x-ratelimit-reset", "1795478430"), Some(30));
+        assert_eq!(reset("x-ratelimit-reset", "1795478000"), Some(0));
+        assert_eq!(reset("x-ratelimit-reset", "-9223372036854775808"), Some(0));
+        assert_eq!(reset("ratelimit-reset", "9223372036854775807"), Some(3600));
+        assert_eq!(reset("ratelimit-reset", "soon"), None);
+        assert_eq!(reset("other", "7"), None);
     }
 
     #[test]
