@@ -1,6 +1,9 @@
 //! Verification of connectors to source forges and to Artifactory, against far sides that check what
 //! the real ones check, and against ones that answer whatever they like.
 
+mod artifactory;
+mod azure_devops;
+mod bitbucket;
 mod github_app;
 mod gitlab;
 
@@ -132,7 +135,15 @@ struct Kind {
     place: &'static str,
 }
 
-const KINDS: &[Kind] = &[github_app::KIND, gitlab::KIND];
+const KINDS: &[Kind] = &[
+    artifactory::TOKEN_KIND,
+    artifactory::PASSWORD_KIND,
+    azure_devops::KIND,
+    bitbucket::ACCESS_TOKEN_KIND,
+    bitbucket::API_TOKEN_KIND,
+    github_app::KIND,
+    gitlab::KIND,
+];
 
 #[tokio::test]
 async fn answers_without_sense_point_at_the_address() {

@@ -79,11 +79,14 @@ pub const KINDS: &[Kind] = &[
             CA_CERTIFICATE,
         ],
         secrets: &[
-            secret("token", "Access token or identity token."),
+            secret(
+                "token",
+                "Access token or identity token; the platform's access service must be in its audience.",
+            ),
             secret("password", "Password or API key of the user."),
         ],
         secret_rule: SecretRule::ExactlyOne,
-        verified_by: "`GET /api/system/ping` with the login, and the repository's root listed where one is named.",
+        verified_by: "`GET /api/system/ping`; then the token at `GET /access/api/v1/tokens/me`, which tells when it expires, or the password at `GET /api/security/encryptedPassword`; and the repository's root where one is named.",
         tested: Tested::Double("JFrog Artifactory REST API"),
         ..PLAIN
     },

@@ -3,11 +3,15 @@
 //!
 //! - `POST /webhooks/NAME` takes messages that are signed by the Standard Webhooks rules.
 //! - `/v2/…` and `/token` are an OCI distribution registry with bearer authentication.
-//! - `/KIND/…` are the other kinds, a file each, with the facts that it was made from at its head.
+//! - `/KIND/…` are the other kinds, a file each, with the facts that it was made from at its head;
+//!   `/access/…` belongs to `/artifactory`, beside which the real one lies.
 //!
 //! What it knows and how it behaves is set through [`FarSide`] by the process that runs it; over
 //! HTTP it can only be used, not changed. It may also misbehave on request: [`Behaviour`].
 
+mod artifactory;
+mod azure_devops;
+mod bitbucket;
 mod datadog;
 mod github;
 mod gitlab;
@@ -94,6 +98,8 @@ struct Inner {
     allowed: Allowed,
     webhooks: webhooks::Webhooks,
     registry: registry::Registry,
+    artifactory: artifactory::Artifactory,
+    bitbucket: bitbucket::Bitbucket,
     github: github::GitHub,
     gitlab: gitlab::GitLab,
 }
@@ -144,6 +150,9 @@ impl FarSide {
         let app = Router::new()
             .merge(webhooks::routes())
             .merge(registry::routes())
+            .merge(artifactory::routes())
+            .merge(azure_devops::routes())
+            .merge(bitbucket::routes())
             .merge(github::routes())
             .merge(gitlab::routes())
             .nest("/datadog", datadog::routes())
