@@ -129,13 +129,13 @@ impl Api {
         id: ConnectorId,
         patience: &Patience,
     ) -> Result<Option<Connector>, Error> {
-        match self.from_list(tenant, id, patience).await? {
+        match self.find_listed(tenant, id, patience).await? {
             Some(connector) => Ok(Some(connector)),
             None => self.connector_read(tenant, id, patience).await,
         }
     }
 
-    async fn from_list(
+    async fn find_listed(
         &self,
         tenant: TenantId,
         id: ConnectorId,

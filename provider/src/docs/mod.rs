@@ -1,10 +1,11 @@
 //! The registry's pages, written from the schemas and from `examples/`.
 //!
 //! The form is the one that the registries of Terraform and OpenTofu read: front matter, an example,
-//! the attributes by how they are set, and how to import. `make docs` writes them; a test fails where
-//! they are stale.
+//! the attributes by how they are set, and how to import. Beside them stands what the catalogue of
+//! connectors has, which no registry shows. `make docs` writes them; a test fails where they are stale.
 
 mod attributes;
+mod connectors;
 
 use std::fmt::Write as _;
 use std::io;
@@ -36,10 +37,15 @@ pub fn pages(examples: &Path) -> io::Result<Vec<Page>> {
         data_source::<data_sources::Tenant>(examples)?,
         data_source::<data_sources::Tenants>(examples)?,
         data_source::<data_sources::Attestation>(examples)?,
+        data_source::<data_sources::Connector>(examples)?,
+        data_source::<data_sources::Connectors>(examples)?,
+        data_source::<data_sources::ConnectorKinds>(examples)?,
+        data_source::<data_sources::OidcTrust>(examples)?,
         ephemeral_resource::<ephemeral::KubernetesCredentials>(examples)?,
         ephemeral_resource::<ephemeral::NatsCredentials>(examples)?,
         ephemeral_resource::<ephemeral::OpenBaoCredentials>(examples)?,
         ephemeral_resource::<ephemeral::OidcClientCredentials>(examples)?,
+        Page { path: "connectors.md".into(), text: connectors::page() },
     ])
 }
 

@@ -1,6 +1,8 @@
 //! What the tenant resource and the tenant data sources have in common.
 
+mod connector;
 mod isolation;
+pub(crate) mod kinds;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +15,7 @@ use time::format_description::well_known::Rfc3339;
 use crate::api::{Api, Patience};
 use crate::diagnose::{NOWHERE, diagnose};
 
+pub(crate) use connector::{ConnectorFacts, moment};
 pub(crate) use isolation::Isolation;
 
 /// What the tenant is called in each system.

@@ -268,6 +268,116 @@ async fn an_address_for_webhooks_is_known_once_and_stays() {
     assert!(!plan.text.contains("inbound_url"), "a webhook has none: {}", plan.text);
 }
 
+/// What a run's outputs are, as JSON.
+async fn outputs(terraform: &Terraform) -> serde_json::Value {
+    serde_json::from_str(&terraform.run(&["output", "-json"]).await.ok()).unwrap()
+}
+
+#[tokio::test]
+async fn what_there_is_can_be_looked_up() {
+    let world = World::start().await;
+    let looked_up = r#"
+data "integraci_connector" "by_name" {
+  tenant_id = integraci_connector.it.tenant_id
+  name      = integraci_connector.it.name
+}
+data "integraci_connector" "by_id" {
+  tenant_id = integraci_connector.it.tenant_id
+  id        = integraci_connector.it.id
+}
+data "integraci_connectors" "all" {
+  tenant_id = integraci_connector.it.tenant_id
+}
+data "integraci_connectors" "none" {
+  tenant_id = integraci_connector.it.tenant_id
+  kind      = "slack"
+}
+data "integraci_connector_kinds" "known" {}
+output "same" { value = data.integraci_connector.by_name == data.integraci_connector.by_id }
+output "one" { value = data.integraci_connector.by_name }
+output "all" { value = data.integraci_connectors.all.connectors }
+output "none" { value = data.integraci_connectors.none.connectors }
+output "kinds" { value = data.integraci_connector_kinds.known.kinds }
+"#;
+    let terraform = applied(&world, &format!("{}{looked_up}", hook(FIRST, ""))).await;
+    let found = outputs(&terraform).await;
+    assert_eq!(found["same"]["value"], true);
+    let one = &found["one"]["value"];
+    assert_eq!(one["kind"], "webhook");
+    assert_eq!(
+        one["config"],
+        serde_json::json!({"url": "https://hooks.example", "events": "[\"quota.changed\"]"})
+    );
+    assert_eq!(one["verification_status"], "verified");
+    assert_eq!(one["secret_version"], 1);
+    assert!(!found.to_string().contains(FIRST));
+    assert_eq!(found["all"]["value"][0]["id"], one["id"]);
+    assert_eq!(found["none"]["value"], serde_json::json!([]));
+    let kinds = found["kinds"]["value"].as_array().unwrap();
+    assert_eq!(kinds.len(), integraci_api::catalogue::KINDS.len());
+    let vault = kinds.iter().find(|kind| kind["name"] == "vault").unwrap();
+    assert_eq!(vault["keyless"], "possible");
+    assert_eq!(vault["secrets"][0]["attribute"], "token_wo");
+    assert_eq!(
+        (&vault["mints"], &vault["revocable"], &vault["inbound"]),
+        (&true.into(), &true.into(), &false.into())
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_told_at_its_attribute() {
+    let world = World::start().await;
+    let terraform = applied(&world, TENANT).await;
+    let look = |by: &str| {
+        format!(
+            "{TENANT}data \"integraci_connector\" \"it\" {{\n  tenant_id = integraci_tenant.acme.id\n  {by}\n}}\n"
+        )
+    };
+    let told = terraform.configure(&look("name = \"other\"")).plan().await.failed();
+    assert!(told.contains("There is no such connector") && told.contains("name = \"other\""), "{told}");
+    let told = terraform.configure(&look("")).plan().await.failed();
+    assert!(told.contains("Which connector is not said"), "{told}");
+    let both = "name = \"other\"\n id = \"con_00000000000000000000000000000001\"";
+    let told = terraform.configure(&look(both)).plan().await.failed();
+    assert!(told.contains("The connector is named twice"), "{told}");
+    let of_no_kind = format!(
+        "{TENANT}data \"integraci_connectors\" \"it\" {{\n  tenant_id = integraci_tenant.acme.id\n  kind = \"gopher\"\n}}\n"
+    );
+    let told = terraform.configure(&of_no_kind).plan().await.failed();
+    assert!(told.contains("Expected one of: artifactory, aws,"), "{told}");
+}
+
+#[tokio::test]
+async fn what_a_cloud_must_trust_is_known_before_the_connector() {
+    let world = World::start().await;
+    let trust = |kind: &str| {
+        format!(
+            r#"{TENANT}
+data "integraci_oidc_trust" "it" {{
+  tenant_id = integraci_tenant.acme.id
+  connector = "it"
+  kind      = "{kind}"
+}}
+resource "integraci_connector" "it" {{
+  tenant_id = integraci_tenant.acme.id
+  name      = data.integraci_oidc_trust.it.connector
+  aws       = {{ role_arn = "arn:aws:iam::123456789012:role/${{data.integraci_oidc_trust.it.subject}}" }}
+}}
+output "trust" {{ value = data.integraci_oidc_trust.it }}
+"#
+        )
+    };
+    let terraform = applied(&world, &trust("aws")).await;
+    let found = &outputs(&terraform).await["trust"]["value"];
+    assert!(found["subject"].as_str().unwrap().ends_with(":it"));
+    assert_eq!(found["audience"], "sts.amazonaws.com");
+    assert!(found["issuer"].as_str().unwrap().starts_with("https://"));
+    terraform.configure(&trust("gcp")).apply().await.ok();
+    assert!(outputs(&terraform).await["trust"]["value"]["audience"].is_null());
+    let told = terraform.configure(&trust("slack")).plan().await.failed();
+    assert!(told.contains("Expected one of: aws, azure, gcp, kubernetes_cluster, vault"), "{told}");
+}
+
 fn many(count: usize) -> String {
     format!(
         r#"{TENANT}
@@ -281,19 +391,19 @@ resource "integraci_connector" "it" {{
     )
 }
 
+/// The requests about connectors since the last call.
+fn of_connectors(world: &World) -> Vec<String> {
+    let seen = world.fake.take_seen();
+    seen.iter().filter(|seen| seen.path.contains("/connectors")).map(|seen| seen.line()).collect()
+}
+
 #[tokio::test]
 async fn one_list_serves_many_reads() {
     let world = World::start().await;
     let terraform = applied(&world, &many(50)).await;
-    world.fake.take_seen();
+    of_connectors(&world);
     assert_eq!(terraform.plan().await.code, 0);
-    let seen: Vec<_> = world
-        .fake
-        .take_seen()
-        .iter()
-        .filter(|seen| seen.path.contains("/connectors"))
-        .map(|seen| seen.line())
-        .collect();
+    let seen = of_connectors(&world);
     assert_eq!(seen.len(), 1, "{seen:?}");
     assert!(seen[0].ends_with("/connectors"), "{seen:?}");
 
@@ -301,13 +411,7 @@ async fn one_list_serves_many_reads() {
     let gone = world.state.lock().unwrap().connectors.pop_first().unwrap().0;
     let plan = terraform.plan().await;
     assert!(plan.text.contains("1 to add, 0 to change, 0 to destroy"), "{}", plan.text);
-    let seen: Vec<_> = world
-        .fake
-        .take_seen()
-        .iter()
-        .filter(|seen| seen.path.contains("/connectors"))
-        .map(|seen| seen.line())
-        .collect();
+    let seen = of_connectors(&world);
     assert_eq!(seen.len(), 2, "{seen:?}");
     assert!(seen.iter().any(|line| line.ends_with(&gone)), "{seen:?}");
 }

@@ -25,6 +25,10 @@ async fn the_examples_fit_together() {
         "resources/integraci_quota/resource.tf",
         "data-sources/integraci_tenant/data-source.tf",
         "data-sources/integraci_tenants/data-source.tf",
+        "data-sources/integraci_connector/data-source.tf",
+        "data-sources/integraci_connectors/data-source.tf",
+        "data-sources/integraci_connector_kinds/data-source.tf",
+        "data-sources/integraci_oidc_trust/data-source.tf",
     ];
     let all = files.map(|file| std::fs::read_to_string(examples.join(file)).unwrap());
     Terraform::new("").configure(&all.concat()).run(&["validate"]).await.ok();

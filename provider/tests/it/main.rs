@@ -11,6 +11,8 @@ mod docs;
 mod fake;
 mod flows;
 mod isolation;
+mod kinds;
+mod listed;
 mod terraform;
 mod tls;
 mod world;

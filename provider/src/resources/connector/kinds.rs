@@ -12,6 +12,8 @@ use tfplugin::value::{DynamicSet, Fields, ValueError};
 use tfplugin::{AttributeSet, Diagnostic, Diagnostics, Dynamic, ObjectReader, ObjectWriter, Path, Value};
 use url::Url;
 
+use crate::views::kinds::{attribute_of, is_required, quoted};
+
 /// What stands under the name of each kind, in the order of the catalogue.
 #[derive(Clone, Default)]
 pub(super) struct Kinds(Vec<Dynamic>);
@@ -233,12 +235,10 @@ fn field_attribute(field: &'static Field) -> AttributeSchema {
     };
     let described = match values {
         FieldValues::OneOf(words) => {
-            let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
-            format!("{} One of: {}.", field.description, words.join(", "))
+            format!("{} One of: {}.", field.description, quoted(words))
         }
         FieldValues::Words(words) => {
-            let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
-            format!("{} At least one of: {}.", field.description, words.join(", "))
+            format!("{} At least one of: {}.", field.description, quoted(words))
         }
         _ => field.description.to_owned(),
     };
@@ -257,16 +257,7 @@ fn secret_attribute(kind: &Kind, secret: &'static Secret) -> AttributeSchema {
         .write_only()
         .sensitive()
         .validate::<Value<String>>(move |text: &String| secret.check(text));
-    if kind.secret_rule == SecretRule::Each && secret.required {
-        attribute.required()
-    } else {
-        attribute.optional()
-    }
-}
-
-/// Write-only attributes end with `_wo`.
-fn attribute_of(secret: &Secret) -> String {
-    format!("{}_wo", secret.name)
+    if is_required(kind, secret) { attribute.required() } else { attribute.optional() }
 }
 
 fn to_json(value: &Dynamic) -> Option<Json> {

@@ -4,7 +4,6 @@ use integraci_api::ProblemCode;
 use integraci_api::catalogue::{self, KINDS};
 use integraci_api::connectors::{self, ConnectorUpdate, VerifyMode};
 use tfplugin::{Cx, Diagnostic, Diagnostics, Path, Text, Value};
-use time::OffsetDateTime;
 
 use super::kinds::{Chosen, Kinds};
 use super::{Connector, DRIFTED, REVISION};
@@ -13,7 +12,7 @@ use crate::checks::{FORGET, REVOKE};
 use crate::connection::Connection;
 use crate::diagnose::diagnose;
 use crate::resources::tenant::{label, text};
-use crate::views::time;
+use crate::views::moment;
 
 /// Keeps beside the state what is no attribute.
 pub(super) fn keep_beside(cx: &Cx<Connection>, connector: &connectors::Connector) {
@@ -140,10 +139,6 @@ impl Connector {
             _ => diagnose(api, DOING, error, locate),
         }
     }
-}
-
-fn moment(at: Option<OffsetDateTime>) -> Value<String> {
-    at.map_or(Value::Null, time)
 }
 
 fn status(connector: &connectors::Connector) -> Value<String> {
