@@ -15,6 +15,7 @@ mod events;
 mod forges;
 mod isolation;
 mod keycloak;
+mod keyless;
 mod kubernetes;
 mod nats;
 mod oidc;

@@ -12,6 +12,7 @@
 mod artifactory;
 mod azure_devops;
 mod bitbucket;
+mod clouds;
 mod datadog;
 mod github;
 mod gitlab;
@@ -43,6 +44,7 @@ use tokio::task::JoinHandle;
 
 use crate::Error;
 
+pub use clouds::{AWS_ROLE_ARN, AZURE_CLIENT_ID, AZURE_DIRECTORY_ID, GCP_PROVIDER, GCP_SERVICE_ACCOUNT};
 pub use webhooks::Delivery;
 
 /// How the far side answers.
@@ -102,6 +104,7 @@ struct Inner {
     bitbucket: bitbucket::Bitbucket,
     github: github::GitHub,
     gitlab: gitlab::GitLab,
+    clouds: clouds::Clouds,
 }
 
 /// The tokens and keys that are good, by the kind of connector that they are for. Their digests alone:
@@ -160,6 +163,7 @@ impl FarSide {
             .nest("/pagerduty", pagerduty::routes())
             .nest("/slack", slack::routes())
             .nest("/sonarqube", sonarqube::routes())
+            .merge(clouds::routes())
             .layer(middleware::from_fn_with_state(shared.clone(), behave))
             .layer(DefaultBodyLimit::max(1024 * 1024))
             .with_state(shared.clone());
@@ -225,6 +229,17 @@ impl FarSide {
         self.shared.lock().allowed.remove(kind, token.expose_secret());
     }
 
+    /// Has the cloud of a kind (`aws`, `gcp`, `azure`) let in who shows a token of this issuer with this
+    /// subject and audience. It asks the issuer for its keys each time.
+    pub fn trust(&self, kind: &str, issuer: &str, subject: &str, audience: &str) {
+        self.shared.lock().clouds.trust(kind, trust(issuer, subject, audience));
+    }
+
+    /// Has it let that one in no longer.
+    pub fn distrust(&self, kind: &str, issuer: &str, subject: &str, audience: &str) {
+        self.shared.lock().clouds.distrust(kind, &trust(issuer, subject, audience));
+    }
+
     /// Behaves so from now on.
     pub fn behave(&self, behaviour: Behaviour) {
         self.shared.lock().behaviour = behaviour;
@@ -235,6 +250,11 @@ impl FarSide {
     pub fn seen(&self) -> Vec<Seen> {
         self.shared.lock().seen.clone()
     }
+}
+
+fn trust(issuer: &str, subject: &str, audience: &str) -> clouds::Trust {
+    let [issuer, subject, audience] = [issuer, subject, audience].map(str::to_owned);
+    clouds::Trust { issuer, subject, audience }
 }
 
 impl Drop for FarSide {
