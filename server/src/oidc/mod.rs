@@ -169,7 +169,7 @@ impl Issuer {
         })?;
         let message = token::message(&key.kid, identity, now, id);
         let signature = self.signer.sign_rs256(TOKEN_KEY, key.version, message.as_bytes()).await?;
-        Ok(token::with_signature(message, &signature))
+        Ok(token::with_signature(&message, &signature))
     }
 
     /// The discovery document of a tenant's issuer, whether or not there is that tenant. None where the

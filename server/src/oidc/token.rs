@@ -54,7 +54,7 @@ pub(super) fn message(kid: &str, identity: &Identity, now: OffsetDateTime, id: U
 }
 
 /// The token.
-pub(super) fn with_signature(message: String, signature: &[u8]) -> SecretText {
+pub(super) fn with_signature(message: &str, signature: &[u8]) -> SecretText {
     SecretText::new(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
 }
 
@@ -80,7 +80,7 @@ mod tests {
             audience: "sts.amazonaws.com".to_owned(),
         };
         let now = OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
-        let token = with_signature(message("k-v1", &identity, now, Uuid::from_u128(7)), b"signature");
+        let token = with_signature(&message("k-v1", &identity, now, Uuid::from_u128(7)), b"signature");
         let parts: Vec<_> =
             token.expose().split('.').map(|part| URL_SAFE_NO_PAD.decode(part).unwrap()).collect();
         let json = |part: &[u8]| serde_json::from_slice::<Value>(part).unwrap();

@@ -140,7 +140,7 @@ fn checked_region<'a>(region: &'a str, role: &Role<'_>) -> Result<&'a str, Verif
             matches!(area.len(), 2..=4)
                 && is_word(area)
                 && matches!(words.len(), 1..=2)
-                && words.iter().all(|part| is_word(part))
+                && words.iter().all(is_word)
                 && matches!(number.len(), 1..=2)
                 && number.bytes().all(|b| b.is_ascii_digit())
         }
