@@ -35,6 +35,8 @@ const NEEDED: &[(&str, &[&str])] = &[
     ("<platform>/integraci/metadata/tenants/<tenant>/nats", &["delete"]),
     ("<platform>/integraci-transit/sign/attestation", &["update"]),
     ("<platform>/integraci-transit/keys/attestation", &["read"]),
+    ("<platform>/integraci-transit/sign/oidc-token", &["update"]),
+    ("<platform>/integraci-transit/keys/oidc-token", &["read"]),
     ("sys/quotas/rate-limit/<quota>", &["create", "read", "update", "delete"]),
     ("auth/token/renew-self", &["update"]),
 ];
@@ -48,6 +50,7 @@ const NEVER: &[&str] = &[
     "<platform>/example/sys/policies/acl/tenant",
     "<platform>/auth/token/create",
     "<platform>/integraci-transit/keys/attestation/rotate",
+    "<platform>/integraci-transit/keys/oidc-token/rotate",
     "sys/policies/acl/integraci-server",
     "sys/seal",
 ];
