@@ -67,9 +67,9 @@ impl Vault {
     }
 
     /// A connector of this vault, with these settings besides.
-    fn connector(&self, settings: Value) -> Connector {
+    fn connector(&self, mut settings: Value) -> Connector {
         let mut config = json!({ "url": self.address, "namespace": self.namespace });
-        config.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        config.as_object_mut().unwrap().append(settings.as_object_mut().unwrap());
         Connector::new("vault", config)
     }
 }

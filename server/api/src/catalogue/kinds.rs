@@ -195,7 +195,7 @@ pub const KINDS: &[Kind] = &[
         ],
         secret_rule: SecretRule::ExactlyOne,
         verified_by: "`GET /v2/` with the registry's own challenge answered, and the repository's tags listed where one is named.",
-        tested: Tested::Double("OCI distribution specification 1.1 and the registry token protocol"),
+        tested: Tested::Real("CNCF distribution 3.1.2; the token protocol against a double of ours"),
         ..PLAIN
     },
     Kind {
@@ -318,10 +318,14 @@ pub const KINDS: &[Kind] = &[
             required("url", "Address of the API server.", FieldValues::Url),
             CA_CERTIFICATE,
             optional("namespace", "Namespace that is worked in, `default` if not said.", FieldValues::Text),
-            AUDIENCE,
+            optional(
+                "audience",
+                "Audience of the token that the platform signs, or that the API server makes for the service account; without it `integraci` and the API server's own.",
+                FieldValues::Text,
+            ),
             optional(
                 "service_account",
-                "The service account, in the namespace, that the token is of. With it the token can be rotated without a new one being given.",
+                "The service account, in the namespace, that the next token is of. With it the secret can be rotated without a new one being given; the login needs the verb `create` on `serviceaccounts/token`.",
                 FieldValues::Text,
             ),
         ],
@@ -329,12 +333,12 @@ pub const KINDS: &[Kind] = &[
             secret("token", "Bearer token, such as a service account's."),
             secret(
                 "kubeconfig",
-                "A kubeconfig whose current context has a token or a client certificate in it.",
+                "A kubeconfig whose current context has a token or a client certificate in it, and neither commands nor file names.",
             ),
         ],
         secret_rule: SecretRule::AtMostOne,
         verified_by: "A `SelfSubjectReview`, whose user must not be anonymous, and a `SelfSubjectAccessReview` for listing pods in the namespace.",
-        tested: Tested::Double("Kubernetes API"),
+        tested: Tested::Real("Kubernetes 1.37.2"),
         keyless: Some(Keyless { audience: Some("integraci") }),
         minted_by: Some(
             "The service account's `token` subresource (TokenRequest), where `service_account` is set",

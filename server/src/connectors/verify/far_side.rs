@@ -63,6 +63,12 @@ impl<'a> FarSide<'a> {
         Some(FarSide { outbound, issuer: self.issuer.clone(), subject: self.subject })
     }
 
+    /// Whether connectors of the kind can have certificate authorities of their own.
+    fn takes_authorities(&self) -> bool {
+        catalogue::kind(self.subject.kind)
+            .is_some_and(|kind| kind.fields.iter().any(|field| field.name == "ca_certificate"))
+    }
+
     /// A text of the configuration.
     pub(super) fn text(&self, field: &str) -> Option<&'a str> {
         self.subject.config.get(field)?.as_str()
@@ -117,7 +123,11 @@ impl<'a> FarSide<'a> {
     /// Makes a call; an answer of any status is an answer.
     pub(super) async fn send(&self, asked: Asked<'_>, request: Request) -> Result<Answer, VerifyError> {
         self.outbound.send(request).await.map_err(|error| {
-            let detail = format!("{}: {error}", asked.who);
+            let mut detail = format!("{}: {error}", asked.who);
+            if error == OutboundError::Tls && self.takes_authorities() {
+                detail
+                    .push_str("; if it has a certificate authority of its own, set `ca_certificate` to that");
+            }
             match error {
                 OutboundError::Unresolved
                 | OutboundError::Unreachable

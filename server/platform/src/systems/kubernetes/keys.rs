@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    IsCa, KeyPair, KeyUsagePurpose, SanType,
 };
 
 use crate::data_dir::{SystemDir, file_write};
@@ -17,7 +17,8 @@ use crate::{Error, System};
 pub(super) struct Keys {
     /// The certificate of the authority.
     pub(super) ca: PathBuf,
-    /// One certificate for both servers, and for the one as a client of the other.
+    /// One certificate for both servers, and for the one as a client of the other. To the API server it is
+    /// the login of a user `local-platform` who has no rights.
     pub(super) certificate: PathBuf,
     pub(super) private_key: PathBuf,
     /// Signs the tokens of service accounts,
@@ -59,6 +60,8 @@ impl Keys {
 
         let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"];
         let mut params = CertificateParams::new(names.map(str::to_owned)).map_err(failed)?;
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, "local-platform");
         params.subject_alt_names.push(SanType::IpAddress(IpAddr::V4(Ipv4Addr::LOCALHOST)));
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];

@@ -132,6 +132,8 @@ fn apiserver_args(
         flag("tls-cert-file", &keys.certificate),
         flag("tls-private-key-file", &keys.private_key),
         flag("token-auth-file", tokens),
+        // A client certificate of ours is a login too: what is in it is the user's name.
+        flag("client-ca-file", &keys.ca),
         flag("authorization-mode", "RBAC"),
         flag("allow-privileged", "true"),
         flag("service-cluster-ip-range", SERVICE_RANGE),
