@@ -102,6 +102,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_computed_may_be_left_out_or_set_one_by_one() {
+        let attribute = Timeouts::computed_attribute("timeouts", &["create", "delete"]);
+        assert!(attribute.timeouts && attribute.optional && attribute.computed);
+        let Shape::Nested(Nesting::Single, object) = &attribute.shape else { panic!("an object") };
+        assert_eq!(object.attributes.len(), 2);
+        assert!(
+            object.attributes.iter().all(|own| own.optional && own.computed && !own.validators.is_empty())
+        );
+        assert!(!Timeouts::attribute("timeouts", &["create"]).computed);
+    }
+
+    #[test]
     fn durations_are_read_as_go_writes_them() {
         let seconds = |text| duration(text).map(|duration| duration.as_secs());
         assert_eq!(seconds("90s"), Ok(90));

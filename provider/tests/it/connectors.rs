@@ -157,6 +157,35 @@ async fn without_a_secret_nothing_is_compared_and_there_is_a_way_there_and_back(
 }
 
 #[tokio::test]
+async fn a_secret_that_is_not_known_before_the_apply_is_sent_then_if_it_is_new() {
+    for gitlab in ["{ token_wo = terraform_data.it.output.token_wo }", "terraform_data.it.output"] {
+        let world = World::start().await;
+        let with = |token: &str, more: &str| {
+            let source = format!(
+                "resource \"terraform_data\" \"it\" {{\n  input = {{ token_wo = \"{token}\" }}\n  {more}\n}}\n"
+            );
+            let object = gitlab_of(gitlab);
+            format!("{TENANT}{source}{object}")
+        };
+        let terraform = applied(&world, &with(FIRST, "")).await;
+        terraform.configure(&with(SECOND, "")).apply().await.ok();
+        assert_eq!(sent(&world), serde_json::json!({"secrets": ["token"]}), "{gitlab}");
+        assert_eq!(terraform.plan().await.code, 0);
+        // Made anew with the same in it: when that is known, there is nothing to send.
+        terraform.configure(&with(SECOND, "triggers_replace = 1")).apply().await.ok();
+        assert!(!world.changes().iter().any(|change| change.starts_with("PATCH")), "{gitlab}");
+        assert_eq!(terraform.plan().await.code, 0);
+    }
+}
+
+fn gitlab_of(object: &str) -> String {
+    format!(
+        "resource \"integraci_connector\" \"it\" {{\n  tenant_id = integraci_tenant.acme.id\n  name = \"it\"\n  \
+         gitlab = {object}\n}}\n"
+    )
+}
+
+#[tokio::test]
 async fn how_firmly_it_is_verified_is_sent_and_read() {
     let world = World::start().await;
     let terraform = applied(&world, &hook(FIRST, r#"verify = "off""#)).await;

@@ -15,7 +15,10 @@ use crate::diagnose::diagnose;
 /// Whether the update that is being planned must send the secrets, or that there are none from now on.
 pub(super) async fn is_new(cx: &Cx<Connection>, plan: &Plan<Connector>) -> Result<bool, Diagnostics> {
     let Some(prior) = &plan.prior else { return Ok(true) };
-    let Some(chosen) = plan.config.kinds.chosen() else { return Ok(false) };
+    let Some(chosen) = plan.config.kinds.chosen() else {
+        // All of it comes from something that is not there yet.
+        return Ok(plan.config.kinds.kind().is_none_or(|kind| !kind.secrets.is_empty()));
+    };
     // None: it comes from something that is not there yet.
     let secrets = chosen.secrets();
     let had_none = prior.secret_version.as_known() == Some(&0);
