@@ -17,6 +17,7 @@ pub mod fakes;
 pub mod far;
 pub mod faults;
 pub mod gate;
+pub mod kinds;
 pub mod leaks;
 pub mod nats;
 pub mod openbao;

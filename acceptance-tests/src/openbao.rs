@@ -100,6 +100,56 @@ impl OpenBao {
         Ok(texts)
     }
 
+    /// The place of a tenant, where its connectors' secrets are.
+    #[must_use]
+    pub fn of_tenant(&self, slug: &str) -> Self {
+        self.below(&format!("tenant-{slug}"))
+    }
+
+    /// In a tenant's place: the versions of a connector's secret that are not destroyed, oldest first.
+    ///
+    /// # Errors
+    /// When OpenBao refuses.
+    pub fn connector_versions(&self, id: &str) -> Result<Vec<BTreeMap<String, String>>> {
+        let (status, body) = self.call("GET", &format!("secret/metadata/connectors/{id}"), &Value::Null)?;
+        if status == StatusCode::NOT_FOUND {
+            return Ok(Vec::new());
+        }
+        ensure!(status.is_success(), "reading the versions of {id}: {status}");
+        let mut versions: Vec<i64> = Vec::new();
+        for (version, _) in body["data"]["versions"].as_object().into_iter().flatten() {
+            versions.push(version.parse()?);
+        }
+        versions.sort_unstable();
+        let mut found = Vec::new();
+        for version in versions {
+            let path = format!("secret/data/connectors/{id}?version={version}");
+            let (status, body) = self.call("GET", &path, &Value::Null)?;
+            if status.is_success() {
+                found.push(serde_json::from_value(body["data"]["data"].clone())?);
+            }
+        }
+        Ok(found)
+    }
+
+    /// In a tenant's place: writes over a connector's secret, each of its values, as somebody would who
+    /// goes past the platform.
+    ///
+    /// # Errors
+    /// When OpenBao refuses.
+    pub fn connector_change(&self, id: &str, value: &str) -> Result<()> {
+        let (_, body) = self.call("GET", &format!("secret/data/connectors/{id}"), &Value::Null)?;
+        let mut data = body["data"]["data"].clone();
+        for (_, secret) in data.as_object_mut().into_iter().flatten() {
+            *secret = value.into();
+        }
+        let cas = &body["data"]["metadata"]["version"];
+        let body = json!({ "options": { "cas": cas }, "data": data });
+        let (status, body) = self.call("POST", &format!("secret/data/connectors/{id}"), &body)?;
+        ensure!(status.is_success(), "changing {id} by hand: {status} {body}");
+        Ok(())
+    }
+
     /// The names in a folder of a key-value store.
     ///
     /// # Errors
