@@ -8,7 +8,7 @@ PLATFORM := target/debug/local-platform
 
 SEEDS ?= 1000000
 
-.PHONY: help demo demo-down test faults simulate canary attack lint docs bench build systems
+.PHONY: help demo demo-down test faults simulate canary connectors attack lint docs bench build systems
 
 help: ## Says what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -37,6 +37,9 @@ simulate: ## Runs SEEDS histories of the saga runner under every fault, a millio
 
 canary: build ## Applies unique secrets and looks for them everywhere but in OpenBao
 	@cargo test -q -p acceptance-tests --test canary
+
+connectors: systems ## Every kind of connector from its installation to its end, by the API and both CLIs
+	@$(PLATFORM) with postgres openbao keycloak kubernetes registry -- cargo test -q -p acceptance-tests --test connectors
 
 attack: systems ## Attacks one tenant with another's credentials, in every way there is
 	@$(PLATFORM) with postgres openbao nats keycloak kubernetes -- cargo test -q -p acceptance-tests --test attack

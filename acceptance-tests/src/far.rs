@@ -60,6 +60,15 @@ impl Webhook {
         Ok(())
     }
 
+    /// Makes it take another key alone, without this one being changed: what is sent with it is refused.
+    ///
+    /// # Errors
+    /// When the far side does not run.
+    pub fn take_key(&self, key: &str) -> Result<()> {
+        side()?.webhook_key(&self.name, key.to_owned().into());
+        Ok(())
+    }
+
     /// How many messages it has taken.
     ///
     /// # Errors

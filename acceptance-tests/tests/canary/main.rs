@@ -7,6 +7,7 @@
 //! every dress and wrapping, and here by controls, values that are no secrets and have to turn up in
 //! each kind of place. The far side is left out: it knows the secrets because it is their other end.
 
+mod kinds;
 mod scenario;
 
 use std::collections::BTreeSet;
@@ -14,6 +15,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use acceptance_tests::faults::Faults;
 use acceptance_tests::leaks::{Canary, Found, Search};
 use acceptance_tests::runtime::block_on;
 use acceptance_tests::{Cli, World, scratch};
@@ -82,7 +84,8 @@ fn everything(platform: &Platform) -> Result<Left> {
     let control = Canary::of("a control", &hex::encode(rand::random::<[u8; 16]>()));
     let mut left = Left { canaries: Vec::new(), control, places: vec![world.dir().to_owned()] };
 
-    let server = world.serve_with(&[("INTEGRACI_LOG", "trace")])?;
+    let faults = Faults::new()?;
+    let server = world.serve_with(&[("INTEGRACI_LOG", "trace"), faults.env()])?;
     let tokens = Tokens::new(&world, &server)?;
     for cli in [Cli::Terraform, Cli::Tofu] {
         let Applied { secrets, kept, dir } = scenario::apply(cli, &server, &tokens, &left.control.value)?;
@@ -94,6 +97,10 @@ fn everything(platform: &Platform) -> Result<Left> {
         left.canaries.extend(secrets);
         left.places.push(dir);
     }
+    let tried = kinds::all(&world, &server.api()?, &faults)?;
+    let stored = world.openbao().secret_texts()?;
+    ensure!(tried.kept.iter().all(|secret| stored.contains(secret)), "a secret that was sent is not in OpenBao");
+    left.canaries.extend(tried.secrets);
     left.canaries.extend(scenario::malformed(&server)?);
     // The server says in its log which addresses it was asked for in vain.
     server.api()?.get(&format!("/{}", left.control.value))?.expect(404)?;

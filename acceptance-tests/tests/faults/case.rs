@@ -176,11 +176,11 @@ impl Case {
 fn system_of(step: &str) -> &'static str {
     let begins = |word: &str| step.starts_with(word);
     match step {
+        "verified" | "secret_revoked" | "secret_minted" => "far",
         _ if begins("openbao_") || step.contains("secret_") => "openbao",
         _ if begins("keycloak_") => "keycloak",
         _ if begins("nats_") => "nats",
         _ if begins("kubernetes_") => "kubernetes",
-        "verified" => "far",
         _ => "postgres",
     }
 }

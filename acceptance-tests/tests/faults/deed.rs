@@ -5,9 +5,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use acceptance_tests::api::{new_key, tenant_body};
-use acceptance_tests::far::{Webhook, webhook};
+use acceptance_tests::far::{Webhook, new_secret, side, webhook};
 use acceptance_tests::{Answer, Api};
 use anyhow::{Context as _, Result, bail, ensure};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::lane::{Lane, Tenant};
@@ -27,10 +28,13 @@ pub(crate) enum Deed {
     ConnectorCreate,
     ConnectorUpdate,
     ConnectorDelete,
+    ConnectorRotate,
+    /// A removal that has the secret revoked at the far side first.
+    ConnectorRevoke,
 }
 
 /// All of them.
-pub(crate) const DEEDS: [Deed; 7] = [
+pub(crate) const DEEDS: [Deed; 9] = [
     Deed::TenantCreate,
     Deed::TenantSuspend,
     Deed::TenantResume,
@@ -38,6 +42,8 @@ pub(crate) const DEEDS: [Deed; 7] = [
     Deed::ConnectorCreate,
     Deed::ConnectorUpdate,
     Deed::ConnectorDelete,
+    Deed::ConnectorRotate,
+    Deed::ConnectorRevoke,
 ];
 
 impl Deed {
@@ -45,6 +51,7 @@ impl Deed {
         match self {
             Self::TenantSuspend => "tenant_suspend",
             Self::TenantResume => "tenant_resume",
+            Self::ConnectorRevoke => "connector_revoke",
             _ => self.kind(),
         }
     }
@@ -57,8 +64,14 @@ impl Deed {
             Self::TenantDelete => "tenant_delete",
             Self::ConnectorCreate => "connector_create",
             Self::ConnectorUpdate => "connector_update",
-            Self::ConnectorDelete => "connector_delete",
+            Self::ConnectorDelete | Self::ConnectorRevoke => "connector_delete",
+            Self::ConnectorRotate => "connector_rotate",
         }
+    }
+
+    /// Whether there is nothing left when it is done.
+    const fn removes(self) -> bool {
+        matches!(self, Self::TenantDelete | Self::ConnectorDelete | Self::ConnectorRevoke)
     }
 
     /// Whether it only goes forward.
@@ -76,6 +89,8 @@ pub(crate) struct Scene {
     /// The receiver of the connector as it was before, and of the one that is to be.
     before: Webhook,
     after: Webhook,
+    /// Of a forge, for what a webhook has not: a secret that can be revoked.
+    token: String,
 }
 
 impl Scene {
@@ -83,7 +98,14 @@ impl Scene {
     pub(crate) fn set(deed: Deed, lane: &mut Lane<'_>) -> Result<Self> {
         let tenant = if deed == Deed::TenantCreate { lane.unmade() } else { lane.tenant()? };
         let mut scene =
-            Self { deed, tenant, connector: String::new(), before: webhook()?, after: webhook()? };
+            Self {
+            deed,
+            tenant,
+            connector: String::new(),
+            before: webhook()?,
+            after: webhook()?,
+            token: new_secret(),
+        };
         // The way to the far side leads through a gate as well.
         for hook in [&mut scene.before, &mut scene.after] {
             hook.url = lane.through_gate(&hook.url)?;
@@ -91,8 +113,17 @@ impl Scene {
         let api = lane.api()?;
         match deed {
             Deed::TenantResume => scene.patch_for_good(lane, true)?,
-            Deed::ConnectorUpdate | Deed::ConnectorDelete => {
+            Deed::ConnectorUpdate | Deed::ConnectorDelete | Deed::ConnectorRotate => {
                 let made = api.post(&scene.connectors(), &hook_body(&scene.before))?;
+                scene.connector = api.succeeded(&made)?;
+                if deed == Deed::ConnectorRotate {
+                    scene.before.take_key(&scene.after.key)?;
+                }
+            }
+            Deed::ConnectorRevoke => {
+                side()?.allow("gitlab", &SecretString::from(scene.token.as_str()));
+                let url = lane.through_gate(&side()?.address("gitlab"))?;
+                let made = api.post(&scene.connectors(), &forge_body(&url, &scene.token))?;
                 scene.connector = api.succeeded(&made)?;
             }
             _ => {}
@@ -126,6 +157,11 @@ impl Scene {
                 api.patch(&connector, &body)
             }
             Deed::ConnectorDelete => api.delete(&connector),
+            Deed::ConnectorRotate => {
+                let body = json!({ "secrets": { "hmac_key": self.after.key } });
+                post(&format!("{connector}/rotations"), &body)
+            }
+            Deed::ConnectorRevoke => api.delete(&format!("{connector}?old_secret=revoke")),
         }
     }
 
@@ -146,7 +182,7 @@ impl Scene {
             match (&answer, operation) {
                 (_, Some(operation)) => return lane.settled(&operation),
                 (Ok(Answer { status: 200, .. }), None) => return Ok(Value::Null),
-                (Ok(Answer { status: 404, .. }), None) if self.deed.is_one_way() => return Ok(Value::Null),
+                (Ok(Answer { status: 404, .. }), None) if self.deed.removes() => return Ok(Value::Null),
                 (Ok(answer), None) if answer.status < 500 && !is_busy(answer) => {
                     bail!("asked again: {answer:?}")
                 }
@@ -185,7 +221,7 @@ impl Scene {
                 "it does not say what went wrong where: {operation}"
             );
         }
-        lane.shows_no_secret(&operation.to_string(), &[&self.before.key, &self.after.key])?;
+        lane.shows_no_secret(&operation.to_string(), &[&self.before.key, &self.after.key, &self.token])?;
         match self.deed {
             Deed::TenantCreate if done => lane.is_whole(&self.tenant.slug, "ready"),
             Deed::TenantCreate | Deed::TenantDelete => {
@@ -198,7 +234,35 @@ impl Scene {
                 self.check_connector(lane, Some(if done { &self.after } else { &self.before }))
             }
             Deed::ConnectorDelete => self.check_connector(lane, None),
+            Deed::ConnectorRotate => self.check_rotated(lane, done),
+            Deed::ConnectorRevoke => self.check_revoked(lane, done),
         }
+    }
+
+    /// The new secret is in force and the old one kept beside it, or the old one is in force alone.
+    fn check_rotated(&self, lane: &Lane<'_>, done: bool) -> Result<()> {
+        let listed = lane.api()?.list(&self.connectors())?;
+        let [connector] = &listed[..] else { bail!("{} connectors", listed.len()) };
+        ensure!(connector["status"] == "active", "not active: {connector}");
+        let kept = &connector["retiring"]["secret_version"];
+        ensure!(done == kept.is_i64(), "what is kept of the old secret is off: {connector}");
+        let mut wanted = Secrets::from([self.before.key.clone()]);
+        if done {
+            wanted.insert(self.after.key.clone());
+        }
+        lane.holds_secrets(&self.tenant.slug, &wanted)
+    }
+
+    /// The connector is gone and its secret worthless, or both are as they were.
+    fn check_revoked(&self, lane: &Lane<'_>, done: bool) -> Result<()> {
+        let listed = lane.api()?.list(&self.connectors())?;
+        ensure!(listed.len() == usize::from(!done), "not what it should be: {listed:?}");
+        ensure!(listed.iter().all(|it| it["status"] == "active"), "not active: {listed:?}");
+        let forge = Api::new(&side()?.address("gitlab"), None)?;
+        let asked = forge.request("GET", "/api/v4/user")?.header("private-token", &self.token).send()?;
+        ensure!((asked.status == 200) != done, "the forge answers {} to the secret", asked.status);
+        let wanted = if done { Secrets::new() } else { Secrets::from([self.token.clone()]) };
+        lane.holds_secrets(&self.tenant.slug, &wanted)
     }
 
     fn check_connector(&self, lane: &Lane<'_>, wanted: Option<&Webhook>) -> Result<()> {
@@ -240,13 +304,13 @@ impl Scene {
                 id.clone_into(&mut self.tenant.id);
             }
             Deed::TenantSuspend => self.patch_for_good(lane, false)?,
-            Deed::ConnectorCreate | Deed::ConnectorUpdate => {
+            Deed::ConnectorCreate | Deed::ConnectorUpdate | Deed::ConnectorRotate => {
                 for connector in api.list(&self.connectors())? {
                     let id = connector["id"].as_str().context("a connector has an id")?;
                     api.succeeded(&api.delete(&format!("{}/{id}", self.connectors()))?)?;
                 }
             }
-            Deed::TenantResume | Deed::ConnectorDelete => {}
+            Deed::TenantResume | Deed::ConnectorDelete | Deed::ConnectorRevoke => {}
         }
         lane.give_back(self.tenant.clone());
         Ok(())
@@ -269,6 +333,16 @@ fn hook_body(webhook: &Webhook) -> Value {
         "kind": "webhook",
         "config": { "url": webhook.url, "events": ["tenant.updated"] },
         "secrets": { "hmac_key": webhook.key },
+    })
+}
+
+/// The request for a forge's connector.
+fn forge_body(url: &str, token: &str) -> Value {
+    json!({
+        "name": "forge",
+        "kind": "gitlab",
+        "config": { "base_url": url },
+        "secrets": { "token": token },
     })
 }
 

@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::idempotency::{Answer, Once};
 use crate::isolation::{ErrorClass, System, SystemError};
 use crate::saga::log::{self, NewOperation};
-use crate::saga::{Fault, Fence, Point, crash_point, fault_point};
+use crate::saga::{Fault, Fence, Point, crash_point, fault_point, panic_point};
 use crate::store::{StoreError, TenantTx};
 use crate::tenants;
 
@@ -172,6 +172,7 @@ impl Connectors {
             Err(SecretError::System(SystemError { system, operation, class, reason, status: None }))
         };
         crash_point(saga, CREATE_STEPS[0], false, Point::Before);
+        panic_point(saga, CREATE_STEPS[0]);
         let fault = fault_point(saga, CREATE_STEPS[0], false).await;
         if fault == Some(Fault::Refused) {
             return failed(ErrorClass::Refused, "a test has this refused");

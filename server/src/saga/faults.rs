@@ -10,6 +10,7 @@
 //! | `before_intent`, `before`, `after`, `after_done` | the process kills itself, as by power failure |
 //! | `lost` | the call is made, and its answer is lost |
 //! | `refused` | the call is not made, and a refusal is answered |
+//! | `panics` | the code panics where it has a secret in hand: not at every step |
 //! | `held` | the call waits until the file is removed, so that something can be done to its system first |
 //!
 //! Each has its like on the way back, with `undo_` before its name.
@@ -66,6 +67,15 @@ pub(crate) async fn fault_point(kind: OperationKind, step: &str, undo: bool) -> 
     if goes_wrong("lost") { Some(Fault::Lost) } else { goes_wrong("refused").then_some(Fault::Refused) }
 }
 
+/// Panics here if a test says so: called where a secret is in hand, which must not come out by it.
+#[cfg(feature = "crash-points")]
+#[expect(clippy::panic, reason = "that is what it is for")]
+pub(crate) fn panic_point(kind: OperationKind, step: &str) {
+    if armed::taken(kind, step, false, "panics").is_some() {
+        panic!("a test has this panic");
+    }
+}
+
 #[cfg(feature = "crash-points")]
 mod armed {
     use std::path::PathBuf;
@@ -94,6 +104,10 @@ mod armed {
 /// Nothing, in a build without faults.
 #[cfg(not(feature = "crash-points"))]
 pub(crate) const fn crash_point(_kind: OperationKind, _step: &str, _undo: bool, _point: Point) {}
+
+/// Nothing, in a build without faults.
+#[cfg(not(feature = "crash-points"))]
+pub(crate) const fn panic_point(_kind: OperationKind, _step: &str) {}
 
 /// Nothing, in a build without faults.
 #[cfg(not(feature = "crash-points"))]

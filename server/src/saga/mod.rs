@@ -23,6 +23,6 @@ mod words;
 
 pub use definition::{Definition, DefinitionError, Definitions, Direction, Probe, Step, StepCx};
 pub use error::{Class, StepError};
-pub(crate) use faults::{Fault, Point, crash_point, fault_point};
+pub(crate) use faults::{Fault, Point, crash_point, fault_point, panic_point};
 pub use log::Fence;
 pub use runner::{Runner, RunnerConfig};

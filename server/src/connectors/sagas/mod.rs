@@ -28,7 +28,7 @@ use super::in_force::{Finding, Held, InForce, SecretInForce};
 use super::secrets::{ConnectorSecrets, SecretError};
 use super::verify::{Subject, Verifier, VerifyError};
 use crate::events::{self, Kind};
-use crate::saga::{Definition, Direction, Probe, Step, StepCx, StepError};
+use crate::saga::{Definition, Direction, Probe, Step, StepCx, StepError, panic_point};
 use crate::source::Source;
 use crate::store::{PlatformTx, Store, StoreError};
 
@@ -139,7 +139,7 @@ pub fn definitions(
     };
     let world = World { store: store.clone(), secrets: secrets.clone(), verifier: verifier.clone(), source };
     let world = || world.clone();
-    let verified = |needs| Box::new(Verified { world: world(), needs });
+    let verified = |kind, needs| Box::new(Verified { kind, world: world(), needs });
     let put = || Box::new(update::PutInForce(world()));
     let destroyed = |needs| Box::new(delete::DestroySecret { world: world(), needs });
     let retired = |needs| Box::new(delete::DestroyRetired { world: world(), needs });
@@ -150,7 +150,7 @@ pub fn definitions(
             Direction::OrNothing,
             vec![
                 Box::new(create::FirstSecret(world())),
-                verified(STORED),
+                verified(ConnectorCreate, STORED),
                 Box::new(create::Activate(world())),
             ],
         ),
@@ -159,7 +159,7 @@ pub fn definitions(
             Direction::OrNothing,
             vec![
                 Box::new(update::NextSecret(world())),
-                verified(STORED),
+                verified(ConnectorUpdate, STORED),
                 put(),
                 Box::new(update::DestroyOld(world())),
             ],
@@ -169,7 +169,7 @@ pub fn definitions(
             Direction::OrNothing,
             vec![
                 Box::new(update::NextSecret(world())),
-                verified(STORED),
+                verified(ConnectorRotate, STORED),
                 put(),
                 Box::new(update::KeepOld(world())),
             ],
@@ -179,7 +179,7 @@ pub fn definitions(
             Direction::OrNothing,
             vec![
                 Box::new(update::MintedSecret(world())),
-                verified(MINTED),
+                verified(ConnectorRotate, MINTED),
                 put(),
                 Box::new(update::KeepOld(world())),
             ],
@@ -238,6 +238,8 @@ impl From<SecretError> for StepError {
 /// The far side's word that configuration and secret are good; where that is not required, whatever its
 /// word is, written down.
 struct Verified {
+    /// The saga that it is a step of.
+    kind: OperationKind,
     world: World,
     needs: &'static [&'static str],
 }
@@ -267,6 +269,7 @@ impl Step for Verified {
             version => self.world.secrets.get(&candidate.names(), connector, version).await?,
         };
         let subject = self.world.subject(cx, connector, &candidate, &secrets);
+        panic_point(self.kind, self.name());
         let asked = self.world.verifier.verify(&subject).await;
         if let (VerifyMode::Required, Err(error)) = (candidate.verify, &asked) {
             return Err(refusal(error));
