@@ -50,11 +50,28 @@ CREATE TABLE inbound_delivery (
 CREATE INDEX inbound_delivery_old ON inbound_delivery (received_at);
 CREATE INDEX inbound_delivery_tenant ON inbound_delivery (tenant_id);
 
+-- Events that a webhook is still to be told of, each until its receiver has answered or enough was tried.
+CREATE TABLE webhook_outbox (
+  event_id     uuid NOT NULL,
+  connector_id uuid NOT NULL REFERENCES connector (id) ON DELETE CASCADE,
+  tenant_id    uuid NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
+  kind         text NOT NULL,
+  object_id    text NOT NULL,
+  facts        jsonb NOT NULL,
+  created_at   timestamptz NOT NULL DEFAULT now(),
+  tries        integer NOT NULL DEFAULT 0,
+  try_after    timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (event_id, connector_id)
+);
+CREATE INDEX webhook_outbox_due ON webhook_outbox (try_after);
+CREATE INDEX webhook_outbox_connector ON webhook_outbox (connector_id);
+CREATE INDEX webhook_outbox_tenant ON webhook_outbox (tenant_id);
+
 DO $$
 DECLARE
   name text;
 BEGIN
-  FOREACH name IN ARRAY ARRAY['inbound_count', 'inbound_delivery'] LOOP
+  FOREACH name IN ARRAY ARRAY['inbound_count', 'inbound_delivery', 'webhook_outbox'] LOOP
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
     EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
     EXECUTE format('CREATE POLICY platform ON %I TO integraci_platform USING (true) WITH CHECK (true)', name);
@@ -68,3 +85,5 @@ GRANT SELECT, INSERT, UPDATE ON inbound_count TO integraci_tenant;
 GRANT SELECT, INSERT ON inbound_delivery TO integraci_tenant;
 GRANT SELECT ON inbound_count TO integraci_platform;
 GRANT SELECT, DELETE ON inbound_delivery TO integraci_platform;
+GRANT INSERT ON webhook_outbox TO integraci_tenant;
+GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_outbox TO integraci_platform;

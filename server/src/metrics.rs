@@ -46,6 +46,10 @@ impl Metrics {
             "integraci_connector_checks_total",
             "Times that connectors' far sides were asked, by kind and what they said"
         );
+        metrics::describe_counter!(
+            "integraci_webhook_deliveries_total",
+            "Tries to tell webhooks of events, by what came of them"
+        );
         metrics::describe_gauge!("integraci_connectors", "Connectors, by what their far sides last said");
         metrics::describe_gauge!("integraci_operations", "Operations that are not over, by state");
         metrics::describe_gauge!("integraci_places", "Tenants' places, by system and state");

@@ -18,7 +18,7 @@ use crate::config::{CellConfig, Config};
 use crate::connectors::outbound::{Outbound, OutboundSetupError};
 use crate::connectors::secrets::ConnectorSecrets;
 use crate::connectors::verify::Verifier;
-use crate::connectors::{self, Connectors, Keeper};
+use crate::connectors::{self, Connectors, Deliveries, Keeper};
 use crate::credentials::Credentials;
 use crate::events::Publisher;
 use crate::http;
@@ -88,6 +88,7 @@ pub struct Replica {
     runner: Runner,
     reconciler: Reconciler,
     keeper: Keeper,
+    deliveries: Deliveries,
     publisher: Publisher,
     /// OpenBao's client, and the file that its token was read from.
     bao: (Client, Option<PathBuf>),
@@ -116,12 +117,14 @@ impl Replica {
         let listener = bind(config.listen).await?;
         let public_url = public_url(config.public_url.clone(), &listener)?;
         let issuer = Issuer::new(public_url, Signer::new(bao.clone()));
-        let verifier = Verifier::new(Outbound::new(&config.outbound)?, issuer.clone());
+        let outbound = Outbound::new(&config.outbound)?;
+        let verifier = Verifier::new(outbound.clone(), issuer.clone());
         let sagas = tenants::definitions(&store, &cells, source)
             .into_iter()
             .chain(connectors::definitions(&store, &secrets, &verifier, source))
             .collect();
         let reconciler = Reconciler::new(store.clone(), cells.clone(), source, config.reconcile_every);
+        let deliveries = Deliveries::new(store.clone(), secrets.clone(), outbound, source);
         let keeper = Keeper::new(
             store.clone(),
             secrets.clone(),
@@ -201,6 +204,7 @@ impl Replica {
         tasks.spawn(self.runner.run(stop.clone()));
         tasks.spawn(self.reconciler.run(stop.clone()));
         tasks.spawn(self.keeper.run(stop.clone()));
+        tasks.spawn(self.deliveries.run(stop.clone()));
         tasks.spawn(self.publisher.run(stop.clone()));
         let (bao, token_file) = self.bao;
         tasks.spawn(renewal(bao, token_file, stop.clone()));

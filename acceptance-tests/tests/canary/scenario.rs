@@ -246,7 +246,7 @@ pub(crate) fn malformed(server: &Server) -> Result<Vec<Canary>> {
         json!({
             "name": "hook",
             "kind": "webhook",
-            "config": { "url": "http://127.0.0.1:1/", "events": ["quota.changed"] },
+            "config": { "url": "http://127.0.0.1:1/", "events": ["quota.set"] },
             "secrets": secrets,
         })
     };

@@ -64,7 +64,7 @@ fn body_for(method: &str, path: &str) -> Value {
         ("POST", Some("connectors")) => json!({
             "name": "forbidden",
             "kind": "webhook",
-            "config": { "url": "http://127.0.0.1:1/", "events": ["quota.changed"] },
+            "config": { "url": "http://127.0.0.1:1/", "events": ["quota.set"] },
             "secrets": secrets,
         }),
         ("POST", Some("secret-comparisons")) => json!({ "secrets": secrets }),

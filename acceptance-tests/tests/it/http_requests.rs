@@ -83,7 +83,7 @@ fn one_fault_one_pointer() -> Result<()> {
     let api = shared()?;
     let tenant = api.tenant(&new_slug("pointer"))?;
     let connectors = format!("/v1/tenants/{tenant}/connectors");
-    let webhook = json!({ "url": "https://x.example", "events": ["quota.changed"] });
+    let webhook = json!({ "url": "https://x.example", "events": ["quota.set"] });
     let hook = |change: (&str, Value)| {
         let mut body = json!({
             "name": "hook", "kind": "webhook", "config": webhook, "secrets": { "hmac_key": "0123456789abcdef" },
@@ -106,7 +106,7 @@ fn one_fault_one_pointer() -> Result<()> {
         (&connectors, hook(("kind", json!("carrier_pigeon"))), "/kind"),
         (&connectors, hook(("name", json!("No Name"))), "/name"),
         (&connectors, hook(("config", json!({ "url": "https://x.example" }))), "/config/events"),
-        (&connectors, hook(("config", json!({ "url": "x", "events": ["quota.changed"] }))), "/config/url"),
+        (&connectors, hook(("config", json!({ "url": "x", "events": ["quota.set"] }))), "/config/url"),
         (&connectors, hook(("secrets", json!({}))), "/secrets/hmac_key"),
         (&connectors, hook(("secrets", json!({ "hmac_key": "short" }))), "/secrets/hmac_key"),
         (&connectors, hook(("secrets", json!({ "hmac_key": 1234567890123456789_u64 }))), "/secrets/hmac_key"),

@@ -44,7 +44,7 @@ fn connector_kinds(cli: Cli) -> Result<()> {
             "resource \"integraci_connector\" \"{name}\" {{\n  tenant_id = \"ten_01890a5dac96774bbcceb302099a8057\"\n  name = \"{name}\"\n{kinds}}}\n"
         )
     };
-    let webhook = "  webhook = {\n    url = \"https://x.example\"\n    events = [\"quota.changed\"]\n    hmac_key_wo = \"0123456789abcdef\"\n  }\n";
+    let webhook = "  webhook = {\n    url = \"https://x.example\"\n    events = [\"quota.set\"]\n    hmac_key_wo = \"0123456789abcdef\"\n  }\n";
     let registry =
         "  container_registry = {\n    url = \"https://x.example\"\n    password_wo = \"pw\"\n  }\n";
     let both = "  container_registry = {\n    url = \"https://x.example\"\n    password_wo = \"pw\"\n    token_wo = \"tk\"\n  }\n";
@@ -54,7 +54,7 @@ fn connector_kinds(cli: Cli) -> Result<()> {
             connector("two_kinds", &format!("{webhook}{registry}")),
             connector("no_kind", ""),
             connector("two_secrets", both),
-            connector("bad_event", &webhook.replace("quota.changed", "quota.forgotten")),
+            connector("bad_event", &webhook.replace("quota.set", "quota.forgotten")),
             connector("short_key", &webhook.replace("0123456789abcdef", "short")),
             connector("bad_url", &webhook.replace("https://x.example", "x.example")),
         ]

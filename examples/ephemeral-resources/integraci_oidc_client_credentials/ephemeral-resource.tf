@@ -8,7 +8,7 @@ resource "integraci_connector" "tokens" {
   name      = "tokens"
   webhook = {
     url         = "https://hooks.acme.example"
-    events      = ["quota.changed"]
+    events      = ["quota.set"]
     hmac_key_wo = ephemeral.integraci_oidc_client_credentials.acme.client_secret
   }
 }

@@ -23,7 +23,7 @@ resource "integraci_connector" "hook" {
 
   webhook = {
     url         = "https://hooks.acme.example/integraci"
-    events      = ["connector.updated", "quota.changed"]
+    events      = ["connector.updated", "quota.set"]
     hmac_key_wo = var.hook_key
   }
 }

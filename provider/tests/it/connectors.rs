@@ -37,7 +37,7 @@ resource "integraci_connector" "it" {{
 
 fn hook(secret: &str, more: &str) -> String {
     let object = format!(
-        "url = \"https://hooks.example\"\n events = [\"quota.changed\"]\n hmac_key_wo = \"{secret}\""
+        "url = \"https://hooks.example\"\n events = [\"quota.set\"]\n hmac_key_wo = \"{secret}\""
     );
     connector("webhook", &object, more)
 }

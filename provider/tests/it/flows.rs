@@ -26,7 +26,7 @@ resource "integraci_connector" "hook" {{
   name      = "hook"
   webhook = {{
     url         = "https://hooks.example"
-    events      = ["quota.changed"]
+    events      = ["quota.set"]
     hmac_key_wo = "{secret}"
   }}
   {more}

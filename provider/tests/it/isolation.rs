@@ -159,7 +159,7 @@ resource "integraci_connector" "hook" {{
   name      = "{kind}"
   webhook = {{
     url         = "https://hooks.example"
-    events      = ["quota.changed"]
+    events      = ["quota.set"]
     hmac_key_wo = ephemeral.integraci_{kind}_credentials.acme.{secret}
   }}
 }}

@@ -9,6 +9,7 @@
 //! replica it runs on and whatever died meanwhile.
 
 mod change;
+mod deliveries;
 mod in_force;
 mod keeper;
 pub mod outbound;
@@ -17,6 +18,7 @@ mod sagas;
 pub mod secrets;
 mod store;
 pub mod verify;
+mod webhook;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -40,6 +42,7 @@ use crate::source::Source;
 use crate::store::{Store, TenantTx};
 use crate::tenants;
 
+pub use deliveries::Deliveries;
 pub use keeper::Keeper;
 use row::Known;
 pub use sagas::definitions;

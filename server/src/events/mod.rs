@@ -1,5 +1,8 @@
 //! Events: what became of a tenant, told to it in its own NATS account.
 //!
+//! It is told as well to each webhook of the tenant that asks for events of its kind
+//! (`connectors/deliveries.rs`).
+//!
 //! `emit` writes an event down in the transaction of the change that it tells of, so there is none
 //! without the other; the [`Publisher`] takes it from there into the stream `INTEGRACI_EVENTS` of the
 //! tenant's account, once or more often, in order, under an id that does not change. Where a tenant has
@@ -117,9 +120,23 @@ pub(crate) async fn emit(
     .bind(tenant.uuid())
     .bind(kind.as_str())
     .bind(object_id)
-    .bind(facts)
+    .bind(&facts)
     .execute(tx.conn())
     .await
     .map_err(StoreError::on("write an event down"))?;
+    sqlx::query(
+        "INSERT INTO webhook_outbox (event_id, connector_id, tenant_id, kind, object_id, facts)
+         SELECT $1, id, tenant_id, $3, $4, $5 FROM connector
+         WHERE tenant_id = $2 AND kind = 'webhook' AND status IN ('active', 'updating')
+           AND config -> 'events' @> to_jsonb($3::text)",
+    )
+    .bind(id)
+    .bind(tenant.uuid())
+    .bind(kind.as_str())
+    .bind(object_id)
+    .bind(facts)
+    .execute(tx.conn())
+    .await
+    .map_err(StoreError::on("write down whom to tell of an event"))?;
     Ok(())
 }

@@ -211,7 +211,7 @@ impl App {
     /// A webhook that the far side accepts.
     pub(crate) fn hook(&self, name: &str) -> Value {
         json!({"name": name, "kind": "webhook",
-            "config": {"url": self.far_side.webhook_url("hook"), "events": ["quota.changed"]},
+            "config": {"url": self.far_side.webhook_url("hook"), "events": ["quota.set"]},
             "secrets": {"hmac_key": HMAC_KEY}})
     }
 }

@@ -293,3 +293,44 @@ async fn what_a_kind_cannot_do_is_refused_at_its_field() {
     let drop = it.app.send(Method::PATCH, &it.path, Some(json!({"secrets": {}}))).await;
     assert_eq!(drop.problem(), ("invalid_request", vec!["/secrets/hmac_key"]), "this kind needs its secret");
 }
+
+#[tokio::test]
+async fn a_webhook_is_told_of_what_it_asked_for_and_told_again_until_it_answers() {
+    let it = Installed::new().await;
+    let quota = format!("/v1/tenants/{}/quota", it.tenant);
+    let told = || -> Vec<(String, Value)> {
+        let all = it.app.far_side.deliveries("hook").into_iter();
+        let read =
+            all.map(|delivery| (delivery.id, serde_json::from_slice::<Value>(&delivery.body).unwrap()));
+        read.filter(|(_, body)| body["type"] != "integraci.ping").collect()
+    };
+    let until = async |n: usize| {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while told().len() < n {
+            assert!(Instant::now() < deadline, "told only of {:?}", told());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    it.app.far_side.behave(Behaviour::Down);
+    let set = it.app.send(Method::PUT, &quota, Some(json!({"limits": {"connectors": 2}}))).await;
+    assert_eq!(set.status, StatusCode::OK, "{set:?}");
+    let is_tried = || it.app.far_side.seen().iter().any(|seen| seen.status == 503);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_tried() {
+        assert!(Instant::now() < deadline, "nobody was told");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    it.app.far_side.behave(Behaviour::Normal);
+    until(1).await;
+    let (id, body) = told().remove(0);
+    assert!(id.starts_with("msg_"));
+    assert_eq!((&body["type"], &body["data"]["tenant_id"]), (&json!("quota.set"), &json!(it.tenant)));
+
+    // Of what it did not ask for it is told nothing: this comes in between, and is not there.
+    it.app.send(Method::PATCH, &format!("/v1/tenants/{}", it.tenant), Some(json!({"name": "New"}))).await;
+    it.app.send(Method::PUT, &quota, Some(json!({"limits": {"connectors": 3}}))).await;
+    until(2).await;
+    let kinds: Vec<_> = told().iter().map(|(_, body)| body["type"].clone()).collect();
+    assert_eq!(kinds, [json!("quota.set"), json!("quota.set")]);
+    assert_ne!(told()[1].0, id, "another event is another message");
+}

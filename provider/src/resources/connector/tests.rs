@@ -21,7 +21,7 @@ fn decode(value: Dynamic) -> Kinds {
 }
 
 fn webhook() -> Json {
-    json!({"url": "https://x.example", "events": ["quota.changed"], "hmac_key_wo": "0123456789abcdef"})
+    json!({"url": "https://x.example", "events": ["quota.set"], "hmac_key_wo": "0123456789abcdef"})
 }
 
 fn registry() -> Json {
@@ -98,11 +98,11 @@ fn a_request_has_what_is_set_and_secrets_apart() {
 fn the_users_way_of_writing_an_address_stays() {
     let before = kinds(&json!({"webhook": webhook()}));
     let kind = catalogue::kind("webhook").unwrap();
-    let theirs = json!({"url": "https://x.example/", "events": ["quota.changed"]});
+    let theirs = json!({"url": "https://x.example/", "events": ["quota.set"]});
     let observed = Chosen::observed(kind, theirs.as_object().unwrap(), before.chosen());
     assert_eq!(observed.get("url"), Some(&Dynamic::from("https://x.example")));
     assert_eq!(observed.get("hmac_key_wo"), Some(&Dynamic::Null));
-    let moved = json!({"url": "https://y.example/", "events": ["quota.changed"]});
+    let moved = json!({"url": "https://y.example/", "events": ["quota.set"]});
     let observed = Chosen::observed(kind, moved.as_object().unwrap(), before.chosen());
     assert_eq!(observed.get("url"), Some(&Dynamic::from("https://y.example/")));
 }

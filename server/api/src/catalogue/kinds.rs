@@ -2,15 +2,23 @@
 
 use super::{Field, FieldValues, Inbound, Keyless, Kind, Secret, SecretFormat, SecretRule, Tested};
 
-/// What a webhook can be told of.
+/// What a webhook can be told of: the events that a tenant is told of in NATS, but for the two that
+/// there is no webhook at.
 pub const WEBHOOK_EVENTS: &[&str] = &[
-    "tenant.updated",
-    "tenant.suspended",
-    "tenant.resumed",
-    "connector.installed",
+    "connector.created",
+    "connector.deleted",
+    "connector.failing",
+    "connector.rotated",
     "connector.updated",
-    "connector.removed",
-    "quota.changed",
+    "connector.verified",
+    "operation.failed",
+    "operation.stuck",
+    "operation.succeeded",
+    "quota.reset",
+    "quota.set",
+    "tenant.resumed",
+    "tenant.suspended",
+    "tenant.updated",
 ];
 
 /// Datadog's sites: each is a separate world with its own keys.

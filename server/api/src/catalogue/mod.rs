@@ -380,7 +380,7 @@ mod tests {
         let faults = webhook
             .check_config(
                 &config(
-                    &serde_json::json!({"url": "https://me:pw123@x.example", "events": ["quota.changed"]}),
+                    &serde_json::json!({"url": "https://me:pw123@x.example", "events": ["quota.set"]}),
                 ),
                 "/config",
             )
