@@ -170,6 +170,7 @@ impl Replica {
             runner,
             reconciler,
             keeper,
+            deliveries,
             publisher,
             bao,
             metrics,
