@@ -1,5 +1,6 @@
-//! Connectors without a secret: the clouds that take the platform's tokens, and what each says of who is
-//! not let in. The clouds are doubles that check the tokens as the real ones do; the issuer is the real one.
+//! Connectors without a secret: who takes the platform's tokens, and what each says of who is not let in.
+//! The clouds are doubles that check the tokens as the real ones do; the vault is the real OpenBao, and so is
+//! the issuer the real one.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -69,8 +70,9 @@ impl World {
             _ => json!({"workload_identity_provider": GCP_PROVIDER, "service_account": GCP_SERVICE_ACCOUNT,
                 "sts_url": at, "iam_credentials_url": at}),
         };
-        for (field, value) in changed.as_object().unwrap() {
-            config[field] = value.clone();
+        let Value::Object(changed) = changed else { panic!("{changed}") };
+        for (field, value) in changed {
+            config[field] = value;
         }
         config
     }
@@ -376,4 +378,35 @@ async fn a_trust_is_made_first_and_the_connector_by_it() {
     let failed = world.app.settled(&world.app.send(Method::PATCH, &path, Some(renamed)).await).await;
     assert_eq!(failed.error.unwrap().errors[0].pointer, "/config/role_arn");
     assert_eq!(world.app.get(&path).await["name"], "prod");
+}
+
+#[tokio::test]
+async fn a_real_vault_lets_the_connector_in_by_what_the_issuer_publishes() {
+    let world = World::new().await;
+    let admin = async |path: &str, body: Value| {
+        let (status, answer) = world.bao.root(Method::POST, "", path, body).await;
+        assert!(status < 300, "{path}: {status} {answer}");
+    };
+    admin("sys/auth/jwt", json!({"type": "jwt"})).await;
+    let issuer_url = world.issuer_url();
+    admin("auth/jwt/config", json!({"oidc_discovery_url": issuer_url, "bound_issuer": issuer_url})).await;
+    let role = |subject: &str| {
+        json!({"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["integraci"],
+            "bound_subject": subject, "token_policies": ["default"]})
+    };
+    admin("auth/jwt/role/own", role(&subject(world.tenant, "prod"))).await;
+    admin("auth/jwt/role/other", role(&subject(world.tenant, "dev"))).await;
+    let verify = async |tenant: TenantId, changed: Value| {
+        let mut config =
+            json!({"url": world.bao.config.address, "namespace": world.bao.path(""), "role": "own"});
+        config.as_object_mut().unwrap().extend(changed.as_object().unwrap().clone());
+        let issuer = issuer(&world.bao, &world.app.url(""));
+        let now = OffsetDateTime::now_utc();
+        world.verify_as(issuer, (tenant, "prod"), "vault", &config, now).await
+    };
+    verify(world.tenant, json!({})).await.unwrap();
+    assert_eq!(refusal(verify(world.tenant, json!({"role": "other"})).await).0, "/config/role");
+    assert_eq!(refusal(verify(world.tenant, json!({"audience": "somebody-else"})).await).0, "/config/role");
+    let other = TenantId::from_uuid(Uuid::now_v7());
+    assert_eq!(refusal(verify(other, json!({})).await).0, "/config/role");
 }
