@@ -133,7 +133,7 @@ mod tests {
     fn a_configuration_is_shown_as_texts() {
         assert_eq!(text(&json!("a \"b\"")).as_deref(), Some("a \"b\""));
         assert_eq!(text(&json!(12345)).as_deref(), Some("12345"));
-        assert_eq!(text(&json!(["quota.changed"])).as_deref(), Some("[\"quota.changed\"]"));
+        assert_eq!(text(&json!(["quota.set"])).as_deref(), Some("[\"quota.set\"]"));
         assert_eq!(text(&json!(null)), None);
     }
 }

@@ -36,9 +36,8 @@ resource "integraci_connector" "it" {{
 }
 
 fn hook(secret: &str, more: &str) -> String {
-    let object = format!(
-        "url = \"https://hooks.example\"\n events = [\"quota.set\"]\n hmac_key_wo = \"{secret}\""
-    );
+    let object =
+        format!("url = \"https://hooks.example\"\n events = [\"quota.set\"]\n hmac_key_wo = \"{secret}\"");
     connector("webhook", &object, more)
 }
 
@@ -335,7 +334,7 @@ output "kinds" { value = data.integraci_connector_kinds.known.kinds }
     assert_eq!(one["kind"], "webhook");
     assert_eq!(
         one["config"],
-        serde_json::json!({"url": "https://hooks.example", "events": "[\"quota.changed\"]"})
+        serde_json::json!({"url": "https://hooks.example", "events": "[\"quota.set\"]"})
     );
     assert_eq!(one["verification_status"], "verified");
     assert_eq!(one["secret_version"], 1);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use integraci_api::catalogue::KINDS;
 use terraform_provider_integraci::docs;
 
 use crate::terraform::Terraform;
@@ -32,6 +33,21 @@ async fn the_examples_fit_together() {
     ];
     let all = files.map(|file| std::fs::read_to_string(examples.join(file)).unwrap());
     Terraform::new("").configure(&all.concat()).run(&["validate"]).await.ok();
+}
+
+/// Those that need providers of others cannot be looked at without them.
+#[tokio::test]
+async fn the_connectors_examples_are_valid() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/connectors");
+    for kind in KINDS {
+        let Ok(example) = std::fs::read_to_string(examples.join(kind.name).join("main.tf")) else {
+            continue;
+        };
+        assert!(example.contains("resource \"integraci_connector\""), "{}", kind.name);
+        if example.lines().filter(|line| line.trim().starts_with("source")).count() == 1 {
+            Terraform::new("").configure_whole(&example).run(&["validate"]).await.ok();
+        }
+    }
 }
 
 #[test]

@@ -164,8 +164,8 @@ async fn what_cannot_be_a_value_is_told_without_being_quoted() {
         ("github_app", "app_id", json!(-1), "a positive whole number"),
         ("github_app", "private_key_wo", json!(junk), "nothing before or after"),
         ("datadog", "site", json!("example.com"), "one of: datadoghq.com"),
-        ("webhook", "events", json!(["gopher.seen"]), "at least one of: tenant.updated"),
-        ("webhook", "events", json!([]), "at least one of: tenant.updated"),
+        ("webhook", "events", json!(["gopher.seen"]), "without repeats, of at least one of"),
+        ("webhook", "events", json!([]), "without repeats, of at least one of"),
         ("gitlab", "token_wo", json!(huge), "has 1 to 32768 bytes"),
         ("slack", "signing_secret_wo", json!(&MARK[..7]), "has 8 to 32768 bytes"),
     ] {

@@ -51,6 +51,12 @@ impl Terraform {
         self
     }
 
+    /// With a configuration that has its own block `terraform`.
+    pub(crate) fn configure_whole(&self, configuration: &str) -> &Self {
+        std::fs::write(self.folder.path().join("main.tf"), configuration).unwrap();
+        self
+    }
+
     pub(crate) fn state(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("terraform.tfstate")).unwrap()
     }

@@ -95,6 +95,12 @@ mod tests {
     }
 
     #[test]
+    fn the_times_of_an_import_are_those_in_force() {
+        let in_force = <super::super::Connector as tfplugin::Resource>::TIMEOUT;
+        assert_eq!(crate::api::duration_parse(TIMEOUT), Some(in_force));
+    }
+
+    #[test]
     fn times_likewise() {
         let configured =
             Times(Dynamic::Object([("update", Dynamic::from("5m"))].into_iter().collect::<Fields>()));
