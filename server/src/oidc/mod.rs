@@ -43,6 +43,9 @@ const KEYS_KEPT: Duration = Duration::from_secs(60);
 /// How old a version of the key is before it signs: both of the above, and some for clocks that differ.
 const SIGNS_FROM_AGE: Duration = Duration::from_secs(10 * 60);
 
+/// What people are told where the platform is no issuer.
+pub const OFF: &str = "this platform signs no tokens; its operator can let it, by setting `public_url`";
+
 /// Signs tokens. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Issuer {
@@ -234,9 +237,6 @@ impl Issuer {
         self.keys.get(async { self.signer.rsa_keys(TOKEN_KEY).await.map(Arc::from) }).await
     }
 }
-
-/// What people are told where the platform is no issuer.
-pub const OFF: &str = "this platform signs no tokens; its operator can let it, by setting `public_url`";
 
 fn not_keyless() -> String {
     let keyless = catalogue::KINDS.iter().filter(|kind| kind.keyless.is_some());
