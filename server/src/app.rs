@@ -3,6 +3,7 @@
 use crate::accounts::Tokens;
 use crate::attestations::Attestations;
 use crate::connectors::Connectors;
+use crate::connectors::inbound::Inbound;
 use crate::credentials::Credentials;
 use crate::oidc::Issuer;
 use crate::operations::Operations;
@@ -22,6 +23,8 @@ pub struct App {
     pub attestations: Attestations,
     /// Connectors.
     pub connectors: Connectors,
+    /// What connectors' far sides send.
+    pub inbound: Inbound,
     /// Tokens for connectors without a secret.
     pub issuer: Issuer,
     /// Credentials for tenants' own places.

@@ -15,6 +15,7 @@ use crate::accounts::Tokens;
 use crate::app::App;
 use crate::attestations::Attestations;
 use crate::config::{CellConfig, Config};
+use crate::connectors::inbound::Inbound;
 use crate::connectors::outbound::{Outbound, OutboundSetupError};
 use crate::connectors::secrets::ConnectorSecrets;
 use crate::connectors::verify::Verifier;
@@ -149,6 +150,7 @@ impl Replica {
             credentials: Credentials::new(store.clone(), source, cells.clone()),
             attestations: Attestations::new(store.clone(), source, cells.clone(), Signer::new(bao.clone())),
             tenants: Tenants::new(store.clone(), source, config.plans.clone(), cells),
+            inbound: Inbound::new(store.clone(), source, secrets.clone()),
             connectors: Connectors::new(store.clone(), source, secrets, keeper.clone(), replica),
             issuer,
             quotas: Quotas::new(store.clone(), source),
@@ -211,6 +213,7 @@ impl Replica {
         tasks.spawn(renewal(bao, token_file, stop.clone()));
         tasks.spawn(self.app.credentials.clone().sweep(stop.clone()));
         tasks.spawn(idempotency::forget_old(self.store.clone(), stop.clone()));
+        tasks.spawn(self.app.inbound.clone().forget_old(stop.clone()));
         if let Some((listener, metrics)) = self.metrics {
             let serving = axum::serve(listener, metrics.router());
             tasks.spawn(serving.with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());

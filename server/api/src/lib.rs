@@ -10,6 +10,7 @@ pub mod catalogue;
 pub mod connectors;
 pub mod credentials;
 pub mod ids;
+pub mod inbound;
 pub mod isolation;
 pub mod keys;
 pub mod oidc;

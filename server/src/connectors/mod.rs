@@ -11,6 +11,7 @@
 mod change;
 mod deliveries;
 mod in_force;
+pub mod inbound;
 mod keeper;
 pub mod outbound;
 mod row;

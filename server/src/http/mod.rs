@@ -7,6 +7,7 @@ mod body;
 mod connectors;
 mod credentials;
 mod health;
+mod hooks;
 mod keys;
 mod limits;
 mod oidc;
@@ -20,7 +21,7 @@ mod tenants;
 mod tokens;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -40,6 +41,7 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(connectors::compare_secrets))
         .routes(routes!(oidc::trust))
         .routes(routes!(connectors::rotate))
+        .routes(routes!(hooks::events))
         .routes(routes!(connectors::verify))
         .routes(routes!(quotas::get, quotas::set, quotas::reset))
         .routes(routes!(attestations::create, attestations::list))
@@ -59,6 +61,7 @@ pub fn router(app: App, limits: HttpLimits) -> Router {
         .route("/.well-known/integraci-keys.json", get(keys::keys))
         .route("/oidc/{tenant_id}/.well-known/openid-configuration", get(oidc::discovery))
         .route("/oidc/{tenant_id}/jwks.json", get(oidc::keys))
+        .route("/hooks/{connector_id}", post(hooks::receive))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .merge(openapi::routes(&description))

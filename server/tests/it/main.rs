@@ -13,6 +13,7 @@ mod credentials;
 mod database;
 mod events;
 mod forges;
+mod hooks;
 mod isolation;
 mod keycloak;
 mod keyless;
