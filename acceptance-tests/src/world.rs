@@ -122,6 +122,20 @@ impl World {
         self.serve_with(&[])
     }
 
+    /// Gives the servers that are started from now on another `[outbound]` section than tests share, which
+    /// may call every loopback address. Servers of one world do each other's work, so none may run that
+    /// has another.
+    ///
+    /// # Errors
+    /// When the configuration cannot be written.
+    pub fn outbound_set(&self, section: &str) -> Result<()> {
+        let text = fs::read_to_string(self.config())?;
+        let (before, rest) = text.split_once("[outbound]\n").context("a configuration has the section")?;
+        let after = rest.find("\n[").map_or("", |end| &rest[end..]);
+        fs::write(self.config(), format!("{before}[outbound]\n{section}{after}"))
+            .context("writing the configuration")
+    }
+
     /// Starts a server with more in its environment.
     ///
     /// # Errors

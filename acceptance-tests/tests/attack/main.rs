@@ -4,6 +4,8 @@
 //! the answers which of the two there is. The same is then done by its rightful owner, and must
 //! succeed: an attempt at something that nobody can do shows nothing.
 //!
+//! And a tenant attacks the platform's own network through the calls that its connectors make: see [`ssrf`].
+//!
 //! It is apart from the attestation, which runs in the server: what one of them is blind to, the other
 //! has not been told to overlook.
 
@@ -17,6 +19,7 @@ mod nats;
 mod openbao;
 mod postgres;
 mod score;
+mod ssrf;
 mod target;
 
 use std::io::Write as _;
@@ -46,6 +49,8 @@ fn main() -> ExitCode {
                 std::io::stderr(),
                 "{public} answers were what a system tells everybody: that a name is nobody's"
             );
+            let (ways, refused) = (score.ways(), score.ways_refused());
+            let _ = writeln!(std::io::stderr(), "ways to a forbidden address: {ways}, refused: {refused}");
             (score.to_string(), score.is_clean())
         }
         Err(error) => (format!("the attack could not be carried out: {error:#}"), false),
@@ -87,6 +92,7 @@ fn attack(
             scope.spawn(|| openbao::attack(world, &systems.openbao, victim)),
             scope.spawn(|| nats::attack(world, &systems.nats, victim)),
             scope.spawn(|| kubernetes::attack(world, &systems.kubernetes, victim)),
+            scope.spawn(ssrf::attack),
         ];
         let mut score = api::attack(platform, &credentials, attacker, victim)?;
         for attack in attacks {

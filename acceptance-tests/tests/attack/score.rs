@@ -20,6 +20,8 @@ pub(crate) struct Score {
     attempts: usize,
     controls: usize,
     public: usize,
+    ways: usize,
+    ways_refused: usize,
     let_through: Vec<String>,
     told_apart: Vec<String>,
 }
@@ -27,14 +29,19 @@ pub(crate) struct Score {
 impl Score {
     /// Takes in an attempt: its answer at what is there, and at what is not.
     pub(crate) fn attempt(&mut self, what: &str, there: &Seen, nowhere: &Seen) {
+        self.compare(what, [(there, "another tenant's"), (nowhere, "what never was")]);
+    }
+
+    fn compare(&mut self, what: &str, both: [(&Seen, &str); 2]) {
         self.attempts += 2;
-        for (seen, at) in [(there, "another tenant's"), (nowhere, "what never was")] {
+        for (seen, at) in both {
             if seen.is_granted {
                 self.let_through.push(format!("{what}, at {at}: {}", seen.answer));
             }
         }
-        if there.answer != nowhere.answer {
-            self.told_apart.push(format!("{what}:\n  {}\n  {}", there.answer, nowhere.answer));
+        let [(one, _), (other, _)] = both;
+        if one.answer != other.answer {
+            self.told_apart.push(format!("{what}:\n  {}\n  {}", one.answer, other.answer));
         }
     }
 
@@ -51,6 +58,19 @@ impl Score {
         }
     }
 
+    /// Takes in a way to a forbidden address: what was said where somebody listens, and where nobody does.
+    pub(crate) fn way(&mut self, what: &str, there: &Seen, nowhere: &Seen) {
+        self.ways += 1;
+        self.ways_refused += usize::from(!there.is_granted && !nowhere.is_granted);
+        self.compare(what, [(there, "what is there"), (nowhere, "what is not")]);
+    }
+
+    /// Takes in that somebody came where nobody may go.
+    pub(crate) fn trespass(&mut self, what: &str) {
+        self.ways_refused = self.ways_refused.saturating_sub(1);
+        self.let_through.push(what.to_owned());
+    }
+
     /// Takes in that the rightful owner did what an attempt tried.
     pub(crate) const fn control(&mut self) {
         self.controls += 1;
@@ -61,6 +81,8 @@ impl Score {
         self.attempts += other.attempts;
         self.controls += other.controls;
         self.public += other.public;
+        self.ways += other.ways;
+        self.ways_refused += other.ways_refused;
         self.let_through.extend(other.let_through);
         self.told_apart.extend(other.told_apart);
     }
@@ -78,6 +100,16 @@ impl Score {
     /// How often a system told what it tells everybody: that a name is nobody's.
     pub(crate) const fn public_answers(&self) -> usize {
         self.public
+    }
+
+    /// How many ways to a forbidden address were tried.
+    pub(crate) const fn ways(&self) -> usize {
+        self.ways
+    }
+
+    /// How many of them led nowhere.
+    pub(crate) const fn ways_refused(&self) -> usize {
+        self.ways_refused
     }
 
     /// Whether every attempt was refused and told nothing.
