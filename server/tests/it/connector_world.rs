@@ -21,11 +21,14 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
+    /// What every connector here is called.
+    pub(crate) const NAME: &str = "of-tests";
+
     /// With a configuration that the catalogue takes, without a secret.
     pub(crate) fn new(kind: &'static str, config: Value) -> Self {
         let settings = config.as_object().unwrap();
         catalogue::kind(kind).unwrap().check_config(settings, "/config").unwrap();
-        Self { kind, config, secrets: BTreeMap::new(), verifier: verifier() }
+        Self { kind, config, secrets: BTreeMap::new(), verifier: verifier(nobody()) }
     }
 
     /// The same with this secret alone.
@@ -39,10 +42,14 @@ impl Connector {
         Self { secrets: minted.secrets, ..self.with("", "") }
     }
 
-    /// The same with another verifier: one that signs tokens.
-    #[expect(dead_code, reason = "the issuer signs nothing yet")]
-    pub(crate) fn verified_by(self, verifier: Verifier) -> Self {
-        Self { verifier, ..self }
+    /// The same on a platform that signs tokens.
+    pub(crate) fn signed_by(self, issuer: Issuer) -> Self {
+        Self { verifier: verifier(issuer), ..self }
+    }
+
+    /// The tenant of every connector here.
+    pub(crate) fn tenant() -> TenantId {
+        TenantId::from_uuid(Uuid::from_u128(6))
     }
 
     pub(crate) async fn verify(&self) -> Result<Verified, VerifyError> {
@@ -59,9 +66,9 @@ impl Connector {
 
     fn subject(&self) -> Subject<'_> {
         Subject {
-            tenant: TenantId::from_uuid(Uuid::from_u128(6)),
+            tenant: Self::tenant(),
             connector: ConnectorId::from_uuid(Uuid::from_u128(7)),
-            name: "of-tests",
+            name: Self::NAME,
             kind: self.kind,
             config: self.config.as_object().unwrap(),
             secrets: &self.secrets,
@@ -89,8 +96,8 @@ pub(crate) fn detail<T>(outcome: Result<T, VerifyError>) -> String {
     }
 }
 
-/// Calls this machine, over plain HTTP too, and signs nothing.
-fn verifier() -> Verifier {
+/// Calls this machine, over plain HTTP too.
+fn verifier(issuer: Issuer) -> Verifier {
     let outbound = Outbound::new(&OutboundConfig {
         allow: vec!["127.0.0.1/32".parse().unwrap()],
         allow_http: true,
@@ -98,6 +105,11 @@ fn verifier() -> Verifier {
         max_body_bytes: 256 * 1024,
         ca_certificate: None,
     });
+    Verifier::new(outbound.unwrap(), issuer)
+}
+
+/// Signs nothing.
+fn nobody() -> Issuer {
     let nowhere = Client::new(&OpenBaoConfig {
         address: "http://nowhere.invalid".parse().unwrap(),
         token: SecretText::new(String::new()),
@@ -105,5 +117,5 @@ fn verifier() -> Verifier {
         ca_certificate: None,
         timeout: Duration::from_secs(1),
     });
-    Verifier::new(outbound.unwrap(), Issuer::new(None, Signer::new(nowhere.unwrap())))
+    Issuer::new(None, Signer::new(nowhere.unwrap()))
 }

@@ -1,20 +1,29 @@
 //! Connectors to a cluster, against a real API server: each test in a namespace of its own.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use integraci_server::oidc::Issuer;
 use local_platform::{Endpoints, Kubernetes};
 use reqwest::Method;
+use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::connector_world::{Connector, detail, pointer};
 use crate::kubernetes::Cluster;
+use crate::oidc::issuer;
+use crate::openbao_world::Bao;
 
 const RBAC: &str = "apis/rbac.authorization.k8s.io/v1";
 /// Whom the API server takes the local platform's own certificate for.
@@ -291,4 +300,108 @@ async fn a_client_certificate_is_a_login_if_the_clusters_authority_signed_it() {
 async fn without_a_secret_the_platform_must_sign() {
     let world = World::new().await;
     assert_eq!(pointer(Connector::new("kubernetes_cluster", world.config()).verify().await), "/kind");
+}
+
+/// Connections over TLS, as an API server insists on of an issuer.
+struct Tls {
+    tcp: TcpListener,
+    acceptor: TlsAcceptor,
+}
+
+impl axum::serve::Listener for Tls {
+    type Io = TlsStream<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        loop {
+            if let Ok((connection, from)) = self.tcp.accept().await
+                && let Ok(connection) = self.acceptor.accept(connection).await
+            {
+                return (connection, from);
+            }
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.tcp.local_addr()
+    }
+}
+
+/// An issuer whose documents are read over TLS, and the certificate to trust for that.
+async fn issuer_over_tls(bao: &Bao) -> (Issuer, String) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(["127.0.0.1".to_owned()]).unwrap().self_signed(&key).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        );
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let issuer = issuer(bao, &format!("https://{}", tcp.local_addr().unwrap()));
+    let discovery = json!(issuer.discovery(Connector::tenant()).unwrap());
+    let keys = json!(issuer.key_set().await.unwrap().unwrap());
+    let app = axum::Router::new().fallback(move |uri: axum::http::Uri| async move {
+        axum::Json(if uri.path().ends_with("/jwks.json") { keys } else { discovery })
+    });
+    let acceptor = TlsAcceptor::from(Arc::new(config.unwrap()));
+    tokio::spawn(async move { axum::serve(Tls { tcp, acceptor }, app).await });
+    (issuer, certificate.pem())
+}
+
+#[tokio::test]
+async fn a_token_of_the_platform_is_a_login_where_the_cluster_trusts_its_issuer() {
+    let (bao, world) = (Bao::new().await, World::new().await);
+    let (issuer, certificate) = issuer_over_tls(&bao).await;
+    let identity = issuer.identity(Connector::tenant(), Connector::NAME, "integraci").unwrap();
+    let connector =
+        |issuer: &Issuer| Connector::new("kubernetes_cluster", world.config()).signed_by(issuer.clone());
+    let refused = connector(&issuer).verify().await;
+    assert_eq!(pointer(refused.clone()), "/config/audience");
+    assert!(detail(refused).contains(identity.subject()));
+
+    let trust = json!({
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "AuthenticationConfiguration",
+        "jwt": [{
+            "issuer": {
+                "url": identity.issuer(),
+                "audiences": ["integraci"],
+                "certificateAuthority": certificate,
+            },
+            "claimMappings": { "username": { "claim": "sub", "prefix": "integraci:" } },
+        }],
+    });
+    let file = world.kubernetes.kubeconfig.with_file_name("authentication.json");
+    std::fs::write(file, trust.to_string()).unwrap();
+    // The API server sees the change by itself, and then reads the issuer's documents.
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while pointer(connector(&issuer).verify().await) == "/config/audience" {
+        assert!(Instant::now() < deadline, "still not trusted");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    // It is known now, and may do nothing yet.
+    assert_eq!(pointer(connector(&issuer).verify().await), "/config/namespace");
+    let binding = json!({
+        "metadata": { "name": "platform" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "robot" },
+        "subjects": [{
+            "kind": "User",
+            "name": format!("integraci:{}", identity.subject()),
+            "apiGroup": "rbac.authorization.k8s.io",
+        }],
+    });
+    world.create(&world.path(RBAC, "rolebindings"), binding).await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while connector(&issuer).verify().await.is_err() {
+        assert!(Instant::now() < deadline, "still without rights");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(connector(&issuer).verify().await.unwrap().expires_at, None);
+
+    let other = world.connector("audience", "other").signed_by(issuer);
+    assert_eq!(pointer(other.verify().await), "/config/audience");
 }

@@ -9,7 +9,10 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use crate::app::App;
 use crate::connector_world::{Connector, detail, pointer};
+use crate::oidc::issuer;
+use crate::openbao_world::Bao;
 
 /// The administrator's way into a namespace that no other test has.
 struct Vault {
@@ -63,7 +66,7 @@ impl Vault {
         let request = self.http.get(format!("{}/v1/auth/token/accessors?list=true", self.address));
         let request = request.header("x-vault-token", &self.root);
         let answer = request.header("x-vault-namespace", &self.namespace).send().await.unwrap();
-        answer.json::<Value>().await.unwrap()["data"]["keys"].as_array().unwrap().len()
+        answer.json::<Value>().await.unwrap()["data"]["keys"].as_array().map_or(0, Vec::len)
     }
 
     /// A connector of this vault, with these settings besides.
@@ -212,6 +215,51 @@ async fn without_a_token_a_role_is_needed_and_a_platform_that_signs() {
     let climbing = vault.connector(json!({ "role": "app", "mount": "../sys" }));
     assert_eq!(pointer(climbing.verify().await), "/config/mount");
     assert_eq!(pointer(vault.connector(json!({ "role": "app" })).verify().await), "/kind");
+}
+
+/// The far side reads discovery document and keys from the server itself.
+#[tokio::test]
+async fn a_jwt_of_the_platform_is_a_login_that_leaves_no_token_behind() {
+    let (bao, vault) = (Bao::new().await, Vault::new().await);
+    let app = App::with(&bao, Vec::new()).await;
+    let issuer = issuer(&bao, &app.url(""));
+    let identity = issuer.identity(Connector::tenant(), Connector::NAME, "integraci").unwrap();
+    vault.admin("sys/auth/team/jwt", json!({ "type": "jwt" })).await;
+    let trust = json!({ "oidc_discovery_url": identity.issuer(), "bound_issuer": identity.issuer() });
+    vault.admin("auth/team/jwt/config", trust).await;
+    let role = |subject: &str, audience: &str| {
+        json!({
+            "role_type": "jwt",
+            "user_claim": "sub",
+            "bound_subject": subject,
+            "bound_audiences": [audience],
+            "token_policies": ["default"],
+        })
+    };
+    for (name, subject, audience) in [
+        ("ours", identity.subject(), "integraci"),
+        ("named", identity.subject(), "vault"),
+        ("others", "tenant:somebody:else", "integraci"),
+    ] {
+        vault.admin(&format!("auth/team/jwt/role/{name}"), role(subject, audience)).await;
+    }
+    let by = |role: &str, more: Value| {
+        let mut settings = json!({ "mount": "team/jwt", "role": role });
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        vault.connector(settings).signed_by(issuer.clone())
+    };
+    let before = vault.tokens().await;
+    assert_eq!(by("ours", json!({})).verify().await.unwrap().expires_at, None);
+    by("named", json!({ "audience": "vault" })).verify().await.unwrap();
+    assert_eq!(vault.tokens().await, before);
+
+    for role in ["named", "others", "nonesuch"] {
+        let refused = by(role, json!({})).verify().await;
+        assert_eq!(pointer(refused), "/config/role", "{role}");
+    }
+    assert!(detail(by("others", json!({})).verify().await).contains(identity.subject()));
+    let elsewhere = by("ours", json!({ "mount": "nonesuch" }));
+    assert_eq!(pointer(elsewhere.verify().await), "/config/mount");
 }
 
 /// A vault whose statuses mean what they mean to a vault alone.

@@ -273,6 +273,13 @@ impl Cluster<'_> {
         let answer = self.far_side.send(self.asked(), request).await?;
         match answer.status.as_u16() {
             200..=299 => far_side::json::<Answered<T>>(self.asked(), &answer).map(|it| it.status),
+            401 if self.login.pointer == AUDIENCE_POINTER => {
+                let identity = self.far_side.identity(AUDIENCE)?;
+                Err(self.refused(format!(
+                    "the cluster refused the platform's token (status 401): its authentication configuration must \
+                     trust {identity}, and it must be able to reach the issuer"
+                )))
+            }
             403 => Err(VerifyError::refused(
                 URL_POINTER,
                 "the cluster takes the login but not what it asks (status 403): the address must be the API \

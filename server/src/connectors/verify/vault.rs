@@ -178,7 +178,8 @@ impl<'a> Api<'a> {
             .text("role")
             .ok_or_else(|| VerifyError::refused(ROLE, "`role` is required where there is no token"))?;
         let mount = mount_checked(self.far_side.text("mount").unwrap_or(DEFAULT_MOUNT))?;
-        let jwt = self.far_side.platform_token(AUDIENCE).await?;
+        let identity = self.far_side.identity(AUDIENCE)?;
+        let jwt = self.far_side.token_of(&identity).await?;
         let body = Zeroizing::new(json!({ "role": role, "jwt": jwt.expose() }).to_string().into_bytes());
         let url = self.endpoint(&[&["auth"], mount.as_slice(), &["login"]].concat());
         let answer = self.send(self.with_headers(Request::post_secret(url, body), None)?).await?;
@@ -186,8 +187,10 @@ impl<'a> Api<'a> {
             200..=299 => Ok(self.json::<Authenticated>(&answer)?.auth.client_token),
             400 => Err(VerifyError::refused(
                 ROLE,
-                "the vault refused the login (status 400): there is no such role, or its bound issuer, audience, \
-                 subject or claims are not those of this platform's token",
+                format!(
+                    "the vault refused the login (status 400): the role must be there, and it and the auth method \
+                     must trust {identity}"
+                ),
             )),
             status @ (403 | 404) => Err(VerifyError::refused(
                 MOUNT,

@@ -32,6 +32,10 @@ const CONTROLLERS: &str = "namespace-controller,serviceaccount-controller,servic
                            resourcequota-controller,garbage-collector-controller,\
                            root-ca-certificate-publisher-controller";
 
+/// No issuer of tokens but the API server itself.
+const AUTHENTICATION: &str =
+    r#"{ "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AuthenticationConfiguration", "jwt": [] }"#;
+
 pub(super) async fn start(start: &Start) -> Result<(Service, Endpoints), Error> {
     let [api_port, etcd_port, peer_port] = start.dir.ports()?;
     let keys = Keys::of(&start.dir)?;
@@ -118,6 +122,9 @@ fn apiserver_args(
     let tokens = start.dir.join("tokens.csv");
     let admin = format!("{},admin,admin,\"system:masters\"\n", admin_token.expose_secret());
     file_write(&tokens, admin.as_bytes())?;
+    // Read again when it changes: a test can name an issuer whose tokens are to be taken.
+    let authentication = start.dir.join("authentication.json");
+    file_write(&authentication, AUTHENTICATION.as_bytes())?;
     Ok(vec![
         flag("etcd-servers", format!("https://127.0.0.1:{etcd_port}")),
         flag("etcd-cafile", &keys.ca),
@@ -134,6 +141,7 @@ fn apiserver_args(
         flag("token-auth-file", tokens),
         // A client certificate of ours is a login too: what is in it is the user's name.
         flag("client-ca-file", &keys.ca),
+        flag("authentication-config", authentication),
         flag("authorization-mode", "RBAC"),
         flag("allow-privileged", "true"),
         flag("service-cluster-ip-range", SERVICE_RANGE),
