@@ -38,8 +38,8 @@ CREATE TABLE inbound_count (
 );
 CREATE INDEX inbound_count_tenant ON inbound_count (tenant_id);
 
--- The deliveries that were taken, by a digest of what the far side calls them, so that none is taken
--- twice. Forgotten when no far side sends one that old any more.
+-- The deliveries that were taken, by a digest of what the far side calls them and, where that is not
+-- signed, one of the signature, so that none is taken twice. Forgotten when no far side sends one that old any more.
 CREATE TABLE inbound_delivery (
   tenant_id    uuid NOT NULL REFERENCES tenant (id) ON DELETE CASCADE,
   connector_id uuid NOT NULL REFERENCES connector (id) ON DELETE CASCADE,

@@ -2,8 +2,8 @@
 //! server's.
 
 use futures_util::future::join_all;
-use integraci_api::TenantId;
 use integraci_api::operations::OperationState;
+use integraci_api::{TenantId, catalogue};
 use integraci_server::connectors::inbound;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -193,7 +193,7 @@ async fn counts(app: &App, path: &str) -> Vec<(String, i64)> {
 async fn what_each_kind_signs_is_counted_once_and_nothing_else_is_taken() {
     let app = App::new().await;
     let tenant = tenant_with_room(&app).await;
-    let sending = integraci_api::catalogue::KINDS.iter().filter(|kind| kind.inbound.is_some());
+    let sending = catalogue::KINDS.iter().filter(|kind| kind.inbound.is_some());
     assert!(
         sending.map(|kind| kind.name).eq(kinds().iter().map(|(kind, ..)| *kind)),
         "every kind that sends"
@@ -259,7 +259,7 @@ async fn whatever_is_wrong_has_one_answer() {
     let refused = send(&url, &of_another).await;
     assert_eq!(refused.status, StatusCode::UNAUTHORIZED);
     let without = install(&app, tenant, "gitlab", json!({}), json!({"token": SECRET})).await;
-    let config = json!({"url": "https://hook.invalid", "events": ["quota.changed"]});
+    let config = json!({"url": "https://hook.invalid", "events": catalogue::WEBHOOK_EVENTS[..1]});
     let silent = install(&app, tenant, "webhook", config, json!({"hmac_key": SECRET})).await;
     let removed = gitlab(&app, tenant, SECRET).await;
     app.settled(&app.send(Method::DELETE, &removed, None).await).await;
