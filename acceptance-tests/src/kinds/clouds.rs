@@ -1,6 +1,9 @@
 //! Clouds that go without a secret: they trust tokens that the platform signs for the tenant.
 
 use anyhow::{Context as _, Result};
+use local_platform::far_side::{
+    AWS_ROLE_ARN, AZURE_CLIENT_ID, AZURE_DIRECTORY_ID, GCP_PROVIDER, GCP_SERVICE_ACCOUNT,
+};
 use serde_json::{Value, json};
 
 use super::{FarEnd, Place, Secrets};
@@ -35,8 +38,6 @@ impl Trust {
     }
 }
 
-const PROVIDER: &str = "projects/1/locations/global/workloadIdentityPools/acme/providers/integraci";
-
 /// A cloud that trusts one connector, or does not.
 pub(super) struct Cloud {
     kind: String,
@@ -50,7 +51,7 @@ impl Cloud {
     }
 
     fn audience(&self) -> String {
-        let of_provider = || format!("https://iam.googleapis.com/{PROVIDER}");
+        let of_provider = || format!("https://iam.googleapis.com/{GCP_PROVIDER}");
         self.trust.audience.clone().unwrap_or_else(of_provider)
     }
 }
@@ -59,16 +60,16 @@ impl FarEnd for Cloud {
     fn config(&self) -> Value {
         let url = side().map(|side| side.address(&self.kind)).unwrap_or_default();
         match self.kind.as_str() {
-            "aws" => json!({ "role_arn": "arn:aws:iam::123456789012:role/integraci", "sts_url": url }),
+            "aws" => json!({ "role_arn": AWS_ROLE_ARN, "sts_url": url }),
             "gcp" => json!({
-                "workload_identity_provider": PROVIDER,
-                "service_account": "robot@acme.iam.gserviceaccount.com",
+                "workload_identity_provider": GCP_PROVIDER,
+                "service_account": GCP_SERVICE_ACCOUNT,
                 "sts_url": url,
                 "iam_credentials_url": url,
             }),
             _ => json!({
-                "directory_id": "11111111-2222-4333-8444-555555555555",
-                "client_id": "66666666-7777-4888-9999-aaaaaaaaaaaa",
+                "directory_id": AZURE_DIRECTORY_ID,
+                "client_id": AZURE_CLIENT_ID,
                 "authority_url": url,
             }),
         }

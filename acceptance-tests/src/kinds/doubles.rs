@@ -40,7 +40,9 @@ impl Tokens {
             "gitlab" => ("gitlab", json!({ "base_url": url, "group": "acme/platform" })),
             "jira" => ("jira", json!({ "url": url, "email": "robot@acme.example", "project": "ACME" })),
             "pagerduty" => ("pagerduty", json!({ "base_url": url, "service_id": "PACME01" })),
-            "slack" => ("slack", json!({ "base_url": url, "team": "T0001ACME", "default_channel": "C0001ACME" })),
+            "slack" => {
+                ("slack", json!({ "base_url": url, "team": "T0001ACME", "default_channel": "C0001ACME" }))
+            }
             _ => ("sonarqube", json!({ "url": url })),
         };
         Some(Self { kind, known_as: token, config, current: Secrets::new() })
@@ -104,7 +106,10 @@ pub(super) struct GitHub {
 impl GitHub {
     #[expect(clippy::unnecessary_wraps, reason = "as every other far end")]
     pub(super) fn new() -> Result<Self> {
-        Ok(Self { app_id: u64::from(rand::random::<u32>()) + 1, installation_id: u64::from(rand::random::<u32>()) + 1 })
+        Ok(Self {
+            app_id: u64::from(rand::random::<u32>()) + 1,
+            installation_id: u64::from(rand::random::<u32>()) + 1,
+        })
     }
 }
 

@@ -78,7 +78,14 @@ pub fn connector_body(kind: &str, name: &str, config: &Value, secrets: &Secrets)
 
 /// A connector as a user writes it, its secrets from the ephemeral variable `<resource>_<secret>` each.
 #[must_use]
-pub fn connector_hcl(resource: &str, tenant: &str, kind: &str, config: &Value, secrets: &Secrets, more: &str) -> String {
+pub fn connector_hcl(
+    resource: &str,
+    tenant: &str,
+    kind: &str,
+    config: &Value,
+    secrets: &Secrets,
+    more: &str,
+) -> String {
     let mut fields = String::new();
     for (name, value) in config.as_object().into_iter().flatten() {
         fields += &format!("    {name} = {}\n", literal(value));

@@ -70,7 +70,9 @@ impl Vault {
             current: String::new(),
         };
         let root = vault.root.clone();
-        vault.call(&root, "", "POST", &format!("sys/namespaces/{}", vault.namespace), &json!({}))?.expect(200)?;
+        vault
+            .call(&root, "", "POST", &format!("sys/namespaces/{}", vault.namespace), &json!({}))?
+            .expect(200)?;
         let policy = r#"path "auth/token/create/next" { capabilities = ["update"] }"#;
         vault.own("POST", "sys/policies/acl/connector", &json!({ "policy": policy }))?;
         let role = json!({ "orphan": true, "allowed_policies": ["connector", "default"], "renewable": true });
@@ -80,7 +82,8 @@ impl Vault {
 
     fn call(&self, token: &str, namespace: &str, method: &str, path: &str, body: &Value) -> Result<Answer> {
         let request = self.api.request(method, &format!("/v1/{path}"))?.header("x-vault-token", token);
-        let request = if namespace.is_empty() { request } else { request.header("x-vault-namespace", namespace) };
+        let request =
+            if namespace.is_empty() { request } else { request.header("x-vault-namespace", namespace) };
         request.json(body).send()
     }
 
@@ -143,7 +146,8 @@ impl Kubernetes {
             { "apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"] },
             { "apiGroups": [""], "resources": ["serviceaccounts/token"], "verbs": ["create"] },
         ]);
-        kubernetes.made(&format!("{roles}/roles"), &json!({ "metadata": { "name": ACCOUNT }, "rules": rules }))?;
+        kubernetes
+            .made(&format!("{roles}/roles"), &json!({ "metadata": { "name": ACCOUNT }, "rules": rules }))?;
         let subject = json!({ "kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace });
         let role = json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": ACCOUNT });
         let binding = json!({ "metadata": { "name": ACCOUNT }, "roleRef": role, "subjects": [subject] });

@@ -131,7 +131,8 @@ impl At<'_> {
         let refused = api.settled(&api.post(&connectors, &body(&worthless))?.expect(202)?)?;
         ensure!(refused["state"] == "failed", "worthless secrets were taken: {refused}");
         // A far end of one key at a time has forgotten the first.
-        let began = if first.keys().any(|key| key == "hmac_key" || key == "private_key") { &second } else { &first };
+        let began =
+            if first.keys().any(|key| key == "hmac_key" || key == "private_key") { &second } else { &first };
         let id = api.succeeded(&api.post(&connectors, &body(began))?.expect(202)?)?;
         let rotation = json!({ "secrets": second, "overlap_s": 3600 });
         api.succeeded(&api.post(&format!("{connectors}/{id}/rotations"), &rotation)?.expect(202)?)?;
@@ -151,7 +152,8 @@ fn panicked(api: &Api, tenant: &str, faults: &Faults, tried: &mut Tried) -> Resu
         connector_body("webhook", name, &config, &secrets)
     };
     let in_saga = faults.arm("connector_create/verified/panics")?;
-    api.succeeded(&api.post(&connectors, &body("panicked"))?.expect(202)?).context("a step that panicked once")?;
+    api.succeeded(&api.post(&connectors, &body("panicked"))?.expect(202)?)
+        .context("a step that panicked once")?;
     ensure!(in_saga.came(), "no step panicked");
     let in_request = faults.arm("connector_create/secret_stored/panics")?;
     api.post(&connectors, &body("panicked-too"))?.expect(500)?;

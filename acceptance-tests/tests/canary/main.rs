@@ -99,7 +99,10 @@ fn everything(platform: &Platform) -> Result<Left> {
     }
     let tried = kinds::all(&world, &server.api()?, &faults)?;
     let stored = world.openbao().secret_texts()?;
-    ensure!(tried.kept.iter().all(|secret| stored.contains(secret)), "a secret that was sent is not in OpenBao");
+    ensure!(
+        tried.kept.iter().all(|secret| stored.contains(secret)),
+        "a secret that was sent is not in OpenBao"
+    );
     left.canaries.extend(tried.secrets);
     left.canaries.extend(scenario::malformed(&server)?);
     // The server says in its log which addresses it was asked for in vain.

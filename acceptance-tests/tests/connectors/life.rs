@@ -102,7 +102,8 @@ fn rotated(bao: &OpenBao, api: &Api, path: &str, it: &mut Living) -> Result<()> 
     let body = json!({ "secrets": secrets, "overlap_s": 0 });
     api.succeeded(&api.post(&format!("{path}/rotations"), &body)?.expect(202)?)?;
     it.secrets = secrets;
-    let after = until(api, path, |connector| connector["retiring"].is_null() && connector["status"] == "active")?;
+    let after =
+        until(api, path, |connector| connector["retiring"].is_null() && connector["status"] == "active")?;
     ensure!(after["secret_version"].as_i64() > before.as_i64(), "{after}");
     compares(api, path, &it.secrets, false)?;
     only_is_stored(bao, it)
@@ -116,13 +117,17 @@ fn rotated_by_itself(bao: &OpenBao, api: &Api, path: &str, it: &mut Living) -> R
     let revoke = if it.kind.revoked_by.is_some() { "revoke" } else { "forget" };
     let body = json!({ "overlap_s": 0, "old_secret": revoke });
     api.succeeded(&api.post(&format!("{path}/rotations"), &body)?.expect(202)?)?;
-    let after = until(api, path, |connector| connector["retiring"].is_null() && connector["status"] == "active")?;
+    let after =
+        until(api, path, |connector| connector["retiring"].is_null() && connector["status"] == "active")?;
     ensure!(after["verification_status"] == "verified", "{after}");
     compares(api, path, &it.secrets, false).context("what was configured is no difference")?;
     let stored = bao.connector_versions(&it.id)?.pop().unwrap_or_default();
     ensure!(stored != it.secrets, "the secret is still the one that was sent");
     if revoke == "revoke" {
-        ensure!(it.far_end.takes(&it.secrets)? == Some(false), "the old secret is still good at the far side");
+        ensure!(
+            it.far_end.takes(&it.secrets)? == Some(false),
+            "the old secret is still good at the far side"
+        );
     }
     ensure!(it.far_end.takes(&stored)? == Some(true), "what was made is not good");
     Ok(())

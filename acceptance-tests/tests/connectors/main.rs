@@ -26,7 +26,8 @@ fn main() -> ExitCode {
             for (kind, fault) in faults {
                 let _ = writeln!(std::io::stderr(), "{kind}: {fault:#}");
             }
-            let passed = KINDS.iter().filter(|kind| faults.iter().all(|(name, _)| *name != kind.name)).count();
+            let passed =
+                KINDS.iter().filter(|kind| faults.iter().all(|(name, _)| *name != kind.name)).count();
             let others = faults.iter().any(|(name, _)| KINDS.iter().all(|kind| *name != kind.name));
             (format!("kinds: {}, passed: {passed}", KINDS.len()), passed == KINDS.len() && !others)
         }
@@ -64,7 +65,8 @@ fn run() -> Result<Faults> {
     api.put(&format!("/v1/tenants/{}/quota", tenant.id), &room)?.expect(200)?;
 
     let (mut living, mut faults) = (Vec::new(), Faults::new());
-    for (kind, lived) in side_by_side(KINDS.iter().collect(), |kind| life::begin(&world, &api, &tenant, kind)) {
+    for (kind, lived) in side_by_side(KINDS.iter().collect(), |kind| life::begin(&world, &api, &tenant, kind))
+    {
         match lived {
             Ok(connector) => living.push(connector),
             Err(fault) => faults.push((kind, fault)),
@@ -78,7 +80,9 @@ fn run() -> Result<Faults> {
     for (kind, ended) in side_by_side(living, |connector| life::end(&api, &tenant, connector)) {
         faults.extend(ended.err().map(|fault| (kind, fault)));
     }
-    for (cli, lived) in side_by_side(vec![Cli::Terraform, Cli::Tofu], |cli| terraform::sample(cli, &world, &server)) {
+    for (cli, lived) in
+        side_by_side(vec![Cli::Terraform, Cli::Tofu], |cli| terraform::sample(cli, &world, &server))
+    {
         faults.extend(lived.err().map(|fault| (cli, fault)));
     }
     Ok(faults)

@@ -48,7 +48,8 @@ pub(crate) fn sample(cli: Cli, world: &World, server: &Server) -> Result<()> {
     let mut work = Workdir::new(cli, server.endpoint(), server.token())?;
     let place = Place { tenant: &tenant, name: "", trust: None };
     let new = |kind: &str| far_end(kind, world.platform(), &place);
-    let mut far_ends = vec![("gitlab", new("gitlab")?), ("github_app", new("github_app")?), ("vault", new("vault")?)];
+    let mut far_ends =
+        vec![("gitlab", new("gitlab")?), ("github_app", new("github_app")?), ("vault", new("vault")?)];
     for (kind, far_end) in &mut far_ends {
         set_secrets(&mut work, kind, &far_end.renew()?);
     }
@@ -68,7 +69,9 @@ pub(crate) fn sample(cli: Cli, world: &World, server: &Server) -> Result<()> {
     // The first phase: what the cloud must trust is known before there is a connector.
     work.run(&["apply", "-auto-approve", "-target=data.integraci_oidc_trust.aws"])?.succeeded()?;
     let trust = work.attributes("data.integraci_oidc_trust.aws")?;
-    let text = |name: &str| trust[name].as_str().with_context(|| format!("`{name}` of the trust")).map(str::to_owned);
+    let text = |name: &str| {
+        trust[name].as_str().with_context(|| format!("`{name}` of the trust")).map(str::to_owned)
+    };
     side()?.trust("aws", &text("issuer")?, &text("subject")?, &text("audience")?);
     work.apply()?;
     work.plan_is_empty()?;

@@ -97,8 +97,7 @@ impl Scene {
     /// Makes what the deed needs: a tenant, a connector.
     pub(crate) fn set(deed: Deed, lane: &mut Lane<'_>) -> Result<Self> {
         let tenant = if deed == Deed::TenantCreate { lane.unmade() } else { lane.tenant()? };
-        let mut scene =
-            Self {
+        let mut scene = Self {
             deed,
             tenant,
             connector: String::new(),

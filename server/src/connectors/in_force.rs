@@ -20,6 +20,8 @@ pub(super) struct InForce {
     pub(super) verify: VerifyMode,
     pub(super) rotate_every_days: Option<u32>,
     pub(super) secret: SecretInForce,
+    /// The version of a secret that a rotation took out of force and that is still kept.
+    pub(super) retiring: Option<i64>,
 }
 
 /// The secret of a connector; version 0 is that it has none.

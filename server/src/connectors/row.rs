@@ -43,11 +43,20 @@ pub(super) struct Known {
 impl Known {
     /// What of it is in force.
     pub(super) fn in_force(&self) -> InForce {
-        let Connector { name, config, verify, rotate_every_days, secret_version, secret_set_at, .. } =
-            self.connector.clone();
+        let Connector {
+            name,
+            config,
+            verify,
+            rotate_every_days,
+            secret_version,
+            secret_set_at,
+            retiring,
+            ..
+        } = self.connector.clone();
+        let retiring = retiring.map(|retiring| retiring.secret_version);
         let secret =
             SecretInForce { version: secret_version, set_at: secret_set_at, minted: self.secret_minted };
-        InForce { name, config, verify, rotate_every_days, secret }
+        InForce { name, config, verify, rotate_every_days, secret, retiring }
     }
 
     /// The same as an operation is told of it, with another version of its secret.

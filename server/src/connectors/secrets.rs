@@ -182,13 +182,40 @@ impl ConnectorSecrets {
         connector: ConnectorId,
         version: i64,
     ) -> Result<bool, SecretError> {
+        let live = self.live_versions(tenant, connector).await?;
+        Ok(live.last().copied().unwrap_or(0) == version)
+    }
+
+    /// Destroys every version's values but those of `keep`, and of what is newer than all of these: also
+    /// what somebody left who changed the secret by hand, once it was mended.
+    ///
+    /// # Errors
+    /// OpenBao did not do it.
+    pub async fn destroy_all_but(
+        &self,
+        tenant: &TenantNames,
+        connector: ConnectorId,
+        keep: &[i64],
+    ) -> Result<(), SecretError> {
+        let newest = keep.iter().copied().max().filter(|version| *version > 0).unwrap_or(i64::MAX);
+        let live = self.live_versions(tenant, connector).await?;
+        let old: Vec<_> =
+            live.into_iter().filter(|version| *version <= newest && !keep.contains(version)).collect();
+        if old.is_empty() { Ok(()) } else { self.destroy_versions(tenant, connector, &old).await }
+    }
+
+    /// The versions whose values are there, the oldest first.
+    async fn live_versions(
+        &self,
+        tenant: &TenantNames,
+        connector: ConnectorId,
+    ) -> Result<Vec<i64>, SecretError> {
         let path = format!("{KV_MOUNT}/metadata/{}", entry(connector));
         let read = self.bao.read("secret_version_read", Some(&tenant.openbao_namespace), &path).await;
         let metadata: Option<Metadata> = absent_is_none(read)?;
-        let versions = metadata.map(|metadata| metadata.versions).unwrap_or_default();
-        let live = |version: &VersionMetadata| !version.destroyed && version.deletion_time.is_empty();
-        let newest = versions.iter().rev().find(|(_, known)| live(known)).map_or(0, |(version, _)| *version);
-        Ok(newest == version)
+        let versions = metadata.map(|metadata| metadata.versions).unwrap_or_default().into_iter();
+        let live = versions.filter(|(_, known)| !known.destroyed && known.deletion_time.is_empty());
+        Ok(live.map(|(version, _)| version).collect())
     }
 
     /// Destroys one version's values for good. One that is not there is success.
@@ -201,8 +228,17 @@ impl ConnectorSecrets {
         connector: ConnectorId,
         version: i64,
     ) -> Result<(), SecretError> {
+        self.destroy_versions(tenant, connector, &[version]).await
+    }
+
+    async fn destroy_versions(
+        &self,
+        tenant: &TenantNames,
+        connector: ConnectorId,
+        versions: &[i64],
+    ) -> Result<(), SecretError> {
         let path = format!("{KV_MOUNT}/destroy/{}", entry(connector));
-        let body = serde_json::json!({ "versions": [version] });
+        let body = serde_json::json!({ "versions": versions });
         let call = Call::put("secret_destroy", &path).namespace(&tenant.openbao_namespace).json(&body);
         absent_is_success(self.bao.send(call).await.map(drop))
     }

@@ -64,6 +64,7 @@ impl Candidate {
             verify: self.verify,
             rotate_every_days: self.rotate_every_days,
             secret: SecretInForce { version: self.secret_version, set_at, minted: self.secret_minted },
+            retiring: None,
         }
     }
 }

@@ -203,8 +203,11 @@ impl Step for DestroyOld {
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
         let Change { candidate, before } = cx.input::<Change>()?;
-        if candidate.secret_version != before.secret.version && before.secret.version > 0 {
-            self.0.secrets.destroy_version(&candidate.names(), target(cx)?, before.secret.version).await?;
+        if candidate.secret_version != before.secret.version {
+            // One that a rotation left is kept as long as was said.
+            let keep = [Some(candidate.secret_version), before.retiring].into_iter().flatten();
+            let keep: Vec<_> = keep.collect();
+            self.0.secrets.destroy_all_but(&candidate.names(), target(cx)?, &keep).await?;
         }
         self.0.let_go(cx, Some(Kind::ConnectorUpdated)).await
     }
@@ -230,6 +233,8 @@ impl Step for KeepOld {
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
         let Rotation { change, overlap_s, revoke_old } = cx.input::<Rotation>()?;
         let old_version = change.before.secret.version;
+        let keep = [change.candidate.secret_version, old_version];
+        self.0.secrets.destroy_all_but(&change.candidate.names(), target(cx)?, &keep).await?;
         let overlap = time::Duration::seconds(i64::try_from(overlap_s).unwrap_or(i64::MAX));
         let mut tx = self.0.store.platform_tx().await?;
         cx.fence.hold(&mut tx).await?;
