@@ -198,7 +198,19 @@ impl OpenBao {
         Ok(keys.iter().filter_map(|key| key.as_str().map(str::to_owned)).collect())
     }
 
+    /// A tenant's rate limit counts what its address sends, whoever sends it: the tests' own calls too.
     fn call(&self, method: &str, path: &str, body: &Value) -> Result<(StatusCode, Value)> {
+        let began = Instant::now();
+        loop {
+            let answered = self.call_once(method, path, body)?;
+            if answered.0 != StatusCode::TOO_MANY_REQUESTS || began.elapsed() > GONE_WITHIN {
+                return Ok(answered);
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    fn call_once(&self, method: &str, path: &str, body: &Value) -> Result<(StatusCode, Value)> {
         let method = Method::from_bytes(method.as_bytes())?;
         let mut request = self
             .http

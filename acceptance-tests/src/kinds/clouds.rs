@@ -51,7 +51,7 @@ impl Cloud {
     }
 
     fn audience(&self) -> String {
-        let of_provider = || format!("https://iam.googleapis.com/{GCP_PROVIDER}");
+        let of_provider = || format!("//iam.googleapis.com/{GCP_PROVIDER}");
         self.trust.audience.clone().unwrap_or_else(of_provider)
     }
 }

@@ -42,6 +42,10 @@ const OWN_ROWS: &[&str] = &[
      VALUES ($1, $1, 'openbao', 'canary', 'revoked', now(), '9999-01-01', '9999-01-01') ON CONFLICT DO NOTHING",
     "INSERT INTO attestation (id, tenant_id, issued_at, passed, payload, kid, signature)
      VALUES ($1, $1, now(), false, '{}', 'none', '') ON CONFLICT DO NOTHING",
+    "INSERT INTO inbound_count (tenant_id, connector_id, hour, kind, events)
+     VALUES ($1, $1, '9999-01-01', 'canary', 0) ON CONFLICT DO NOTHING",
+    "INSERT INTO inbound_delivery (tenant_id, connector_id, delivery, received_at)
+     VALUES ($1, $1, '', '9999-01-01') ON CONFLICT DO NOTHING",
 ];
 
 /// The canary with all its rows, made if it is not there yet.

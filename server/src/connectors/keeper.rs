@@ -134,7 +134,7 @@ impl Keeper {
         let due = sqlx::query_as(concat!(
             "WITH due AS (
                SELECT c.id FROM connector c JOIN tenant t ON t.id = c.tenant_id
-               WHERE c.status = 'active' AND c.operation_id IS NULL AND t.status = 'active' AND NOT t.suspended
+               WHERE c.status = 'active' AND c.operation_id IS NULL AND t.status = 'active' AND NOT t.suspended AND NOT t.canary
                  AND coalesce(c.check_after, c.updated_at + $1 * interval '1 millisecond') <= now()
                ORDER BY c.check_after NULLS FIRST LIMIT $2 FOR UPDATE OF c SKIP LOCKED)
              UPDATE connector c
