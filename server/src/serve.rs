@@ -117,7 +117,7 @@ impl Replica {
         let secrets = ConnectorSecrets::new(bao.clone());
         let listener = bind(config.listen).await?;
         let public_url = public_url(config.public_url.clone(), &listener)?;
-        let issuer = Issuer::new(public_url, Signer::new(bao.clone()));
+        let issuer = Issuer::new(public_url.clone(), Signer::new(bao.clone()));
         let outbound = Outbound::new(&config.outbound)?;
         let verifier = Verifier::new(outbound.clone(), issuer.clone());
         let sagas = tenants::definitions(&store, &cells, source)
@@ -151,7 +151,7 @@ impl Replica {
             attestations: Attestations::new(store.clone(), source, cells.clone(), Signer::new(bao.clone())),
             tenants: Tenants::new(store.clone(), source, config.plans.clone(), cells),
             inbound: Inbound::new(store.clone(), source, secrets.clone()),
-            connectors: Connectors::new(store.clone(), source, secrets, keeper.clone(), replica),
+            connectors: Connectors::new(store.clone(), source, secrets, keeper.clone(), replica, public_url),
             issuer,
             quotas: Quotas::new(store.clone(), source),
             operations: Operations::new(store.clone(), changes.clone(), stop.clone()),

@@ -33,6 +33,7 @@ use integraci_api::connectors::{
 use integraci_api::operations::{Operation, OperationKind};
 use integraci_api::tenants::{Tenant, TenantNames};
 use integraci_api::{ConnectorId, FieldProblem, OperationId, Page, Problem, ProblemCode, catalogue};
+use url::Url;
 
 use crate::accounts::TenantAuthority;
 use crate::error::Error;
@@ -72,13 +73,14 @@ pub struct Connectors {
     secrets: ConnectorSecrets,
     replica: Arc<str>,
     keeper: Keeper,
+    public_url: Option<Url>,
     comparisons: Arc<DefaultKeyedRateLimiter<ConnectorId>>,
     verifications: Arc<DefaultKeyedRateLimiter<ConnectorId>>,
 }
 
 impl Connectors {
     /// Connectors kept in this store, their secrets in that OpenBao; `replica` is this process's name
-    /// as a holder of operations.
+    /// as a holder of operations, `public_url` where far sides reach the platform.
     #[must_use]
     pub fn new(
         store: Store,
@@ -86,10 +88,11 @@ impl Connectors {
         secrets: ConnectorSecrets,
         keeper: Keeper,
         replica: Arc<str>,
+        public_url: Option<Url>,
     ) -> Self {
         let comparisons = Arc::new(RateLimiter::keyed(Rate::per_minute(COMPARISONS_PER_MINUTE)));
         let verifications = Arc::new(RateLimiter::keyed(Rate::per_minute(VERIFICATIONS_PER_MINUTE)));
-        Self { store, source, secrets, replica, keeper, comparisons, verifications }
+        Self { store, source, secrets, replica, keeper, public_url, comparisons, verifications }
     }
 
     /// Starts to install a connector.
@@ -156,7 +159,13 @@ impl Connectors {
     /// `not_found`, or the store's.
     pub async fn get(&self, by: &TenantAuthority, id: ConnectorId) -> Result<Connector, Error> {
         let known = store::read(&mut self.store.tenant_tx(by.tenant()).await?, id).await?;
-        Ok(known.connector)
+        Ok(self.shown(known.connector))
+    }
+
+    /// The connector with the address that its far side sends to.
+    fn shown(&self, connector: Connector) -> Connector {
+        let inbound_url = inbound::address(self.public_url.as_ref(), &connector.kind, connector.id);
+        Connector { inbound_url, ..connector }
     }
 
     /// One page of the tenant's connectors.
@@ -172,7 +181,9 @@ impl Connectors {
     ) -> Result<Page<Connector>, Error> {
         let mut tx = self.store.tenant_tx(by.tenant()).await?;
         tenants::read_for(&mut tx).await?;
-        store::list(&mut tx, name, kind, slice).await
+        let page = store::list(&mut tx, name, kind, slice).await?;
+        let items = page.items.into_iter().map(|connector| self.shown(connector)).collect();
+        Ok(Page { items, ..page })
     }
 
     /// Starts to remove a connector and destroy its secret, at the far side too where that is asked for.
