@@ -54,5 +54,5 @@ docs: ## Writes the generated files: docs/openapi.json and the provider's regist
 	mv docs/openapi.json.new docs/openapi.json
 	cargo run -q -p terraform-provider-integraci --bin docs
 
-bench: ## What a tenant costs beside its slowest system, and the provider beside a Go one; writes docs/benchmarks.md
+bench: ## What a tenant costs beside its slowest system, connectors in Terraform, and the provider beside a Go one; writes docs/benchmarks.md
 	cargo run --release -p acceptance-tests --bin bench

@@ -1,5 +1,8 @@
-//! `make bench`: what a tenant costs beside the slowest of its systems, and what our provider costs beside
-//! the same provider in Go, measured in one run.
+//! `make bench`: what a tenant costs beside the slowest of its systems, what connectors cost in Terraform beside
+//! what core has built in, and what our provider costs beside the same provider in Go, measured in one run.
+//!
+//! `bench connectors [N]` measures N connectors alone, with the server and the provider that are built beside
+//! it, and prints their part of the page.
 //!
 //! Both providers are spoken to as core does: go-plugin's handshake, mutual TLS, gRPC. Neither creates
 //! anything; the tenants are real, on the five real systems. The figures go to `docs/benchmarks.md`, with the aims they are held against; an aim
@@ -8,6 +11,7 @@
 #![expect(clippy::print_stderr, reason = "a program for people, which says what it is doing")]
 
 mod codec;
+mod connectors;
 mod machine;
 mod plugin;
 mod report;
@@ -56,15 +60,34 @@ pub(crate) struct Figures {
 fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the crate lies in the workspace")?;
     let scratch = tempfile::tempdir().context("making a directory for the run")?;
+    let mut args = std::env::args().skip(1);
+    match args.next().as_deref() {
+        None => {}
+        Some("connectors") => {
+            let count = args.next().map_or(Ok(connectors::CONNECTORS), |count| count.parse())?;
+            let figures = connectors::measure(scratch.path(), count)?;
+            eprintln!("\n{}", report::connectors(&figures)?);
+            return Ok(());
+        }
+        Some(other) => anyhow::bail!("there is nothing called {other} to measure"),
+    }
     eprintln!("building the server, in release, and making tenants on all five systems");
     let tenants = tenants::measure(root, scratch.path())?;
     eprintln!("{tenants:#?}");
+    eprintln!("{} connectors, by terraform", connectors::CONNECTORS);
+    let connectors = connectors::measure(scratch.path(), connectors::CONNECTORS)?;
+    eprintln!("{connectors:#?}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(providers(root, scratch.path(), &tenants))
+    runtime.block_on(providers(root, scratch.path(), &tenants, &connectors))
 }
 
 /// What our provider costs, beside the same in Go; and the report of all.
-async fn providers(root: &Path, scratch: &Path, tenants: &tenants::Figures) -> Result<()> {
+async fn providers(
+    root: &Path,
+    scratch: &Path,
+    tenants: &tenants::Figures,
+    connectors: &connectors::Figures,
+) -> Result<()> {
     eprintln!("building both providers, in release");
     let ours = Subject::ours(root)?;
     let baseline = Subject::baseline(root, scratch)?;
@@ -88,7 +111,7 @@ async fn providers(root: &Path, scratch: &Path, tenants: &tenants::Figures) -> R
 
     eprintln!("terraform plan of {RESOURCES}, {RUNS} times each");
     let plans = terraform::walls(&[&ours, &baseline], RESOURCES, RUNS, scratch)?;
-    let report = report::render(&figures, &plans, tenants)?;
+    let report = report::render(&figures, &plans, tenants, connectors)?;
     let path: PathBuf = root.join("docs/benchmarks.md");
     std::fs::write(&path, &report).with_context(|| format!("writing {}", path.display()))?;
     eprintln!("\n{report}");

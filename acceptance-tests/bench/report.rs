@@ -7,15 +7,15 @@ use anyhow::{Context as _, Result};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::tenants;
 use crate::terraform::Walls;
-use crate::{Figures, MANY_RESOURCES, RESOURCES, RUNS, SPAWNS, machine};
+use crate::{Figures, MANY_RESOURCES, RESOURCES, RUNS, SPAWNS, connectors, machine, tenants};
 
 /// Renders `docs/benchmarks.md`.
 pub(crate) fn render(
     [ours, baseline, logging]: &[Figures; 3],
     walls: &Walls,
     tenants: &tenants::Figures,
+    connectors: &connectors::Figures,
 ) -> Result<String> {
     let mut page = String::new();
     let date = OffsetDateTime::now_utc().format(format_description!("[year]-[month]-[day]"))?;
@@ -23,7 +23,8 @@ pub(crate) fn render(
     write!(
         page,
         "# Benchmarks\n\n\
-         What a tenant costs, beside what the slowest of its systems takes alone; and what the provider costs, beside a minimal provider in Go on terraform-plugin-framework 1.19\n\
+         What a tenant costs, beside what the slowest of its systems takes alone; what connectors cost in Terraform, beside \
+         what core has built in; and what the provider costs, beside a minimal provider in Go on terraform-plugin-framework 1.19\n\
          (`acceptance-tests/bench/go-provider`). Written by `make bench`; do not edit.\n\n\
          Measured {date} on {} cores and {memory_gib} GiB, with {}. Other machines give other figures; the\n\
          ratios travel better.\n\n",
@@ -31,6 +32,7 @@ pub(crate) fn render(
         walls.version,
     )?;
     tenants_aims(&mut page, tenants)?;
+    page.push_str(&self::connectors(connectors)?);
     aims(&mut page, ours, baseline, walls)?;
     details(&mut page, [ours, baseline, logging])?;
     page.push_str(METHOD);
@@ -139,6 +141,31 @@ fn tenants_aims(page: &mut String, figures: &tenants::Figures) -> Result<()> {
     Ok(())
 }
 
+/// What connectors cost in Terraform.
+pub(crate) fn connectors(figures: &connectors::Figures) -> Result<String> {
+    let connectors::Figures { count, connectors, built_in, requests } = figures;
+    let mut page = format!(
+        "## {count} connectors over {} tenants, in Terraform\n\n\
+         | | connectors | `terraform_data` | ratio |\n|---|--:|--:|--:|\n",
+        connectors::TENANTS
+    );
+    for (what, ours, compared) in [
+        ("`terraform apply`", connectors.apply, built_in.apply),
+        ("`terraform plan` when nothing has changed", connectors.refresh, built_in.refresh),
+    ] {
+        let ratio = ours.as_secs_f64() / compared.as_secs_f64();
+        writeln!(page, "| {what} | {} | {} | {ratio:.2} |", milliseconds(ours), milliseconds(compared))?;
+    }
+    writeln!(
+        page,
+        "\nThat plan makes {requests} requests to the server: a tenant's connectors are listed, 200 to a page, and the list\n\
+         answers their reads (docs/decisions/0013-one-list-serves-many-reads.md). One for each would be {count}. An apply\n\
+         is that much more than core's own work because each connector is a secret written into OpenBao, two calls to its\n\
+         far side, and an operation whose every step is in the database before it is taken.\n"
+    )?;
+    Ok(page)
+}
+
 fn row(page: &mut String, aim: &Aim) -> Result<()> {
     let verdict = if aim.ratio <= aim.at_most { "met" } else { "**missed**" };
     let Aim { what, ours, compared, ratio, at_most } = aim;
@@ -171,6 +198,12 @@ const METHOD: &str = "
   that they share its cores. A tenant and each bare creation, in turn, 15 times. The bare realm has the roles and
   clients of a tenant's and is one POST with a token at hand; half of the bare realms are made before the apply and
   half after it, as every realm makes the next one slower. The read is a GET through HTTP, median of 1,000.
+- Connectors: the same server on Postgres and OpenBao alone. GitLab connectors, verified (`required`) against GitLab's
+  double in the benchmark's own process, each with a token of its own and `secret_wo_version` set, ten at a time.
+  `terraform_data` has the same values without the secret, in a directory without our provider, applied and planned
+  in the same run, turn by turn: one apply, and the median of five plans. The requests are counted by a proxy
+  before the server, in a plan of its own. Without `secret_wo_version` a plan asks one comparison more for each
+  connector.
 - Both providers are built for release and driven by the same client: go-plugin's handshake, mutual TLS
   with a P-521 certificate, gRPC over a Unix socket, ten calls at a time as core makes them. A resource
   planned is one ValidateResourceConfig and one PlanResourceChange for a tenant that does not exist yet;
