@@ -50,6 +50,8 @@ struct Parameter {
     /// What its ids begin with, or the only word that it takes.
     schema: Value,
     is_in_path: bool,
+    /// Nothing of the sort is asked without it.
+    is_required: bool,
 }
 
 /// Every operation of the description.
@@ -93,13 +95,13 @@ impl Route<'_> {
             successes: successes.keys().filter_map(|it| it.parse().ok()).filter(|it| *it < 300).collect(),
             is_list: !answer["properties"]["items"].is_null(),
             query: None,
-            members: required(resolve(self.schemas, body)),
+            members: self.required(body),
             body: (!body.is_null()).then(|| body.clone()),
             schemas: self.schemas.clone(),
             parameters,
         };
         let mut variants = vec![plain.clone()];
-        for parameter in plain.parameters.iter().filter(|it| !it.is_in_path) {
+        for parameter in plain.parameters.iter().filter(|it| !it.is_required) {
             variants.push(Operation { query: Some(parameter.name.clone()), ..plain.clone() });
         }
         let members = resolve(self.schemas, body)["properties"].as_object();
@@ -124,6 +126,19 @@ impl Route<'_> {
         mixes.flat_map(mixed).flat_map(|it| it.words()).collect()
     }
 
+    /// The members that a body must have: those that its schema says, and those without which there can be no
+    /// connector of the kind that the target has, whose far side makes no secrets.
+    fn required(&self, body: &Value) -> Vec<String> {
+        let mut members = required(resolve(self.schemas, body));
+        let last = self.path.rsplit('/').next().unwrap_or_default();
+        members.extend(match last {
+            "connectors" => vec!["secrets".to_owned()],
+            "rotations" => vec!["overlap_s".to_owned(), "secrets".to_owned()],
+            _ => Vec::new(),
+        });
+        members
+    }
+
     fn parameters(&self) -> Result<Vec<Parameter>> {
         let described = self.described["parameters"].as_array().map(Vec::as_slice).unwrap_or_default();
         let parameters = described.iter().filter(|it| it["in"] != "header").map(|it| {
@@ -131,6 +146,7 @@ impl Route<'_> {
                 name: it["name"].as_str().context("a parameter has a name")?.to_owned(),
                 schema: resolve(self.schemas, &it["schema"]).clone(),
                 is_in_path: it["in"] == "path",
+                is_required: it["required"] == true,
             })
         });
         parameters.collect()
@@ -198,14 +214,14 @@ impl Operation {
             path = path.replace(&format!("{{{}}}", parameter.name), target.id(&prefix, &self.path)?);
         }
         ensure!(!path.contains('{'), "a parameter of {path} is not described");
-        if let Some(query) = &self.query {
-            let parameter = self.parameters.iter().find(|it| &it.name == query).context("a parameter")?;
+        let is_asked =
+            |it: &&Parameter| !it.is_in_path && (it.is_required || self.query.as_ref() == Some(&it.name));
+        for parameter in self.parameters.iter().filter(is_asked) {
             let value = self.value(&parameter.name, &parameter.schema, theirs)?;
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            path += &format!(
-                "?{query}={}",
-                percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC)
-            );
+            let text = percent_encoding::utf8_percent_encode(&text, percent_encoding::NON_ALPHANUMERIC);
+            let separator = if path.contains('?') { '&' } else { '?' };
+            path += &format!("{separator}{}={text}", parameter.name);
         }
         let body = match &self.body {
             None => None,
@@ -223,7 +239,10 @@ impl Operation {
 
     /// A value of a schema that the server takes from who may send it.
     fn value(&self, name: &str, schema: &Value, theirs: &Target) -> Result<Value> {
-        if let Some(value) = known(name, theirs) {
+        if name == "kind" && self.path.ends_with("/oidc-trust") {
+            return Ok(json!("aws"));
+        }
+        if let Some(value) = known(name, theirs)? {
             return Ok(value);
         }
         let schema = resolve(&self.schemas, schema);
@@ -241,20 +260,17 @@ impl Operation {
             Some("integer") => schema["minimum"].as_i64().map_or(json!(1), |least| json!(least.max(1))),
             Some("boolean") => json!(false),
             Some("array") => json!([self.value(name, &schema["items"], theirs)?]),
-            Some("string") if schema["format"] == "date-time" => {
-                let soon = time::OffsetDateTime::now_utc() + time::Duration::HOUR;
-                json!(soon.format(&time::format_description::well_known::Rfc3339)?)
-            }
+            Some("string") if schema["format"] == "date-time" => in_hours(1)?,
             _ => bail!("nobody knows what `{name}` is to be: {schema}"),
         })
     }
 }
 
 /// What the schemas cannot say: values that the server takes, by the name of the member or parameter.
-fn known(name: &str, theirs: &Target) -> Option<Value> {
-    Some(match name {
+fn known(name: &str, theirs: &Target) -> Result<Option<Value>> {
+    Ok(Some(match name {
         "slug" => json!(theirs.slug),
-        "name" => json!(theirs.name),
+        "name" | "connector" => json!(theirs.name),
         "plan" => json!("team"),
         "owner_email" => json!("it@attack.example"),
         "labels" => json!({ "team": "red" }),
@@ -266,8 +282,18 @@ fn known(name: &str, theirs: &Target) -> Option<Value> {
         "cursor" => json!(theirs.cursor()),
         "wait_s" | "seen" => json!(0),
         "ttl_s" => json!(600),
-        _ => return None,
-    })
+        // The sooner the old secret is gone, the sooner there can be another rotation.
+        "overlap_s" => json!(0),
+        // The kind of connector that the target has makes no secrets.
+        "rotate_every_days" => Value::Null,
+        "from" | "to" => in_hours(-1)?,
+        _ => return Ok(None),
+    }))
+}
+
+fn in_hours(hours: i64) -> Result<Value> {
+    let then = time::OffsetDateTime::now_utc() + time::Duration::hours(hours);
+    Ok(json!(then.format(&time::format_description::well_known::Rfc3339)?))
 }
 
 fn required(schema: &Value) -> Vec<String> {

@@ -70,7 +70,9 @@ fn run() -> Result<Score> {
     let removed = [&attacker, &victim, &suspended].map(|target| target.removed(&platform));
     let score = outcome?;
     removed.into_iter().collect::<Result<()>>()?;
-    ensure!(score.attempts() >= ATTEMPTS_MIN, "only {} attempts were generated", score.attempts());
+    // The ways to forbidden addresses are counted where they are tried.
+    let attempts = score.attempts() - score.attempts_by_ways();
+    ensure!(attempts >= ATTEMPTS_MIN, "only {attempts} attempts were generated");
     Ok(score)
 }
 

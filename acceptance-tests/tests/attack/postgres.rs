@@ -109,14 +109,21 @@ async fn tables(admin: &mut PgConnection) -> Result<Vec<Table>> {
 }
 
 /// Gives the victim rows where it has none for long: the slug of a tenant is retired when that is gone,
-/// and what is to be told of it is told at once.
+/// what is to be told of it is told at once, and its far side sends nothing.
 async fn furnish(admin: &mut PgConnection, victim: &Target) -> Result<()> {
     let tenant = uuid(victim)?;
     let statement = format!(
         "INSERT INTO slug_retired VALUES ('{tenant}', '{tenant}', now());
          UPDATE tenant_system SET events_after = now() + interval '1 hour' WHERE tenant_id = '{tenant}';
          INSERT INTO event_outbox (id, tenant_id, kind, object_id, facts)
-         VALUES (gen_random_uuid(), '{tenant}', 'tenant.updated', 'x', '{{}}');"
+         VALUES (gen_random_uuid(), '{tenant}', 'tenant.updated', 'x', '{{}}');
+         INSERT INTO inbound_count (tenant_id, connector_id, hour, kind, events)
+         SELECT tenant_id, id, date_trunc('hour', now()), 'push', 1 FROM connector WHERE tenant_id = '{tenant}';
+         INSERT INTO inbound_delivery (tenant_id, connector_id, delivery, received_at)
+         SELECT tenant_id, id, 'x', now() FROM connector WHERE tenant_id = '{tenant}';
+         INSERT INTO webhook_outbox (event_id, connector_id, tenant_id, kind, object_id, facts, try_after)
+         SELECT gen_random_uuid(), id, tenant_id, 'tenant.updated', 'x', '{{}}', now() + interval '1 hour'
+         FROM connector WHERE tenant_id = '{tenant}';"
     );
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(admin).await?;
     Ok(())

@@ -107,6 +107,11 @@ impl Score {
         self.ways
     }
 
+    /// How many attempts those were.
+    pub(crate) const fn attempts_by_ways(&self) -> usize {
+        2 * self.ways
+    }
+
     /// How many of them led nowhere.
     pub(crate) const fn ways_refused(&self) -> usize {
         self.ways_refused
