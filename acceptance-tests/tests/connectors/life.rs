@@ -134,7 +134,7 @@ fn rotated_by_itself(bao: &OpenBao, api: &Api, path: &str, it: &mut Living) -> R
 }
 
 /// Removed, its secret made worthless at the far side where that can be, and nothing left.
-pub(crate) fn end(api: &Api, tenant: &Tenant, it: Living) -> Result<()> {
+pub(crate) fn end(api: &Api, tenant: &Tenant, it: &Living) -> Result<()> {
     let bao = &tenant.bao;
     let path = format!("/v1/tenants/{}/connectors/{}", tenant.id, it.id);
     let stored = bao.connector_versions(&it.id)?.pop().unwrap_or_default();

@@ -77,7 +77,7 @@ fn run() -> Result<Faults> {
             faults.push((cli.name(), fault));
         }
     }
-    for (kind, ended) in side_by_side(living, |connector| life::end(&api, &tenant, connector)) {
+    for (kind, ended) in side_by_side(living, |connector| life::end(&api, &tenant, &connector)) {
         faults.extend(ended.err().map(|fault| (kind, fault)));
     }
     for (cli, lived) in

@@ -379,9 +379,7 @@ mod tests {
         let webhook = kind("webhook").unwrap();
         let faults = webhook
             .check_config(
-                &config(
-                    &serde_json::json!({"url": "https://me:pw123@x.example", "events": ["quota.set"]}),
-                ),
+                &config(&serde_json::json!({"url": "https://me:pw123@x.example", "events": ["quota.set"]})),
                 "/config",
             )
             .unwrap_err();
