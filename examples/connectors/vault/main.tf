@@ -59,7 +59,10 @@ variable "vault_token" {
 }
 
 # With a token: it makes its successor every thirty days by a token role, and is revoked when the connector is
-# destroyed.
+# destroyed. The role makes orphans, and the token's policy lets it use the role:
+#
+#   vault write auth/token/roles/integraci orphan=true allowed_policies=integraci
+#   path "auth/token/create/integraci" { capabilities = ["update"] }
 resource "integraci_connector" "vault_by_token" {
   tenant_id = data.integraci_tenant.acme.id
   name      = "vault-by-token"

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use integraci_api::connectors::{ConnectorStatus, RotationCreate, VerificationStatus, VerifyMode};
+use integraci_api::connectors::{ConnectorStatus, OldSecret, RotationCreate, VerificationStatus, VerifyMode};
 use integraci_api::operations::OperationKind;
 use integraci_api::tenants::TenantNames;
 use integraci_api::{ConnectorId, OperationId, Slug, TenantId};
@@ -294,9 +294,11 @@ impl Keeper {
             let newest = newest.map_err(|fault| super::secret_fault(&fault))?;
             let known = store::lock(&mut tx, connector, None).await?;
             let id = OperationId::from_uuid(self.source.uuid());
-            let Ok(new) = change::rotation(id, &known, &slug, newest, &RotationCreate::default()) else {
-                continue;
-            };
+            // A secret that the far side made is nobody's but ours, so it can go when it is not needed.
+            let can_go = known.secret_minted && super::kind_of(&known.connector)?.revoked_by.is_some();
+            let old_secret = if can_go { OldSecret::Revoke } else { OldSecret::Forget };
+            let wanted = RotationCreate { old_secret, ..RotationCreate::default() };
+            let Ok(new) = change::rotation(id, &known, &slug, newest, &wanted) else { continue };
             self.enqueue(tx, known, &new, connector).await?;
         }
         Ok(())
