@@ -2,7 +2,9 @@
 
 -- `pending` is what the operation under way found of what it is to put in force. `verification_*` are
 -- of what is in force. `check_after` is when the far side is asked next; null: it was not asked yet.
--- `secret_minted` says that the far side made the secret, so that nobody else has it. `retiring_version` is the secret that a rotation took out of force, kept until `retire_at`.
+-- `secret_minted` says that the far side made the secret, so that nobody else has it. `retiring_version` is
+-- the secret that a rotation took out of force, kept until `retire_at`, and `retire_config` the configuration
+-- that it was good with.
 ALTER TABLE connector
   ADD COLUMN verify              text NOT NULL DEFAULT 'required' CHECK (verify IN ('required', 'optional', 'off')),
   ADD COLUMN verification_status text NOT NULL DEFAULT 'unverified'
@@ -19,7 +21,8 @@ ALTER TABLE connector
   ADD COLUMN rotate_after        timestamptz,
   ADD COLUMN retiring_version    bigint,
   ADD COLUMN retire_at           timestamptz,
-  ADD COLUMN retire_revokes      boolean NOT NULL DEFAULT false;
+  ADD COLUMN retire_revokes      boolean NOT NULL DEFAULT false,
+  ADD COLUMN retire_config       jsonb;
 UPDATE connector SET verification_status = 'verified', last_checked_at = last_verified_at
   WHERE last_verified_at IS NOT NULL;
 CREATE INDEX connector_check ON connector (check_after NULLS FIRST) WHERE status = 'active';
@@ -83,7 +86,7 @@ BEGIN
 END $$;
 GRANT SELECT, INSERT, UPDATE ON inbound_count TO integraci_tenant;
 GRANT SELECT, INSERT ON inbound_delivery TO integraci_tenant;
-GRANT SELECT ON inbound_count TO integraci_platform;
+GRANT SELECT, DELETE ON inbound_count TO integraci_platform;
 GRANT SELECT, DELETE ON inbound_delivery TO integraci_platform;
 GRANT INSERT ON webhook_outbox TO integraci_tenant;
 GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_outbox TO integraci_platform;

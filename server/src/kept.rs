@@ -37,9 +37,11 @@ impl<T: Clone> Kept<T> {
                 *last = Some((Instant::now(), told.clone()));
                 Ok(told)
             }
-            Err(error) => match last.as_ref() {
-                Some((_, told)) => {
+            Err(error) => match last.as_mut() {
+                Some((told_at, told)) => {
                     tracing::warn!(%error, "what was told before is used further");
+                    // Not asked again by each who waits: it may take long to say nothing.
+                    *told_at = Instant::now();
                     Ok(told.clone())
                 }
                 None => Err(error),

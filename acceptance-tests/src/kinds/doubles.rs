@@ -71,6 +71,15 @@ impl FarEnd for Tokens {
         }
         Ok(())
     }
+
+    fn takes(&self, secrets: &Secrets) -> Result<Option<bool>> {
+        let mut takes = true;
+        for (name, known_as) in self.known_as {
+            let secret = secrets.get(*name).context("a secret by that name")?;
+            takes &= side()?.allows(known_as, &SecretString::from(secret.as_str()));
+        }
+        Ok(Some(takes))
+    }
 }
 
 /// A receiver of webhooks.

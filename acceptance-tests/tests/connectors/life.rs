@@ -140,7 +140,7 @@ pub(crate) fn end(api: &Api, tenant: &Tenant, it: &Living) -> Result<()> {
     let stored = bao.connector_versions(&it.id)?.pop().unwrap_or_default();
     if it.kind.revoked_by.is_some() && !it.secrets.is_empty() {
         api.succeeded(&api.delete(&format!("{path}?old_secret=revoke"))?.expect(202)?)?;
-        ensure!(it.far_end.takes(&stored)? != Some(true), "the secret is still good at the far side");
+        ensure!(it.far_end.takes(&stored)? == Some(false), "the secret is still good at the far side");
     } else {
         let refused = api.delete(&format!("{path}?old_secret=revoke"))?;
         ensure!(it.secrets.is_empty() || refused.status == 422, "{} {}", refused.status, refused.body);

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use integraci_api::catalogue::{self, FieldValues};
 use integraci_api::connectors::{ConnectorStatus, ConnectorUpdate, OVERLAP_S, OldSecret, RotationCreate};
 use integraci_api::operations::{Operation, OperationKind};
 use integraci_api::tenants::TenantNames;
 use integraci_api::{
     ConnectorId, FieldProblem, OperationId, Problem, ProblemCode, SecretText, Slug, TenantId,
 };
+use time::format_description::well_known::Rfc3339;
 
 use super::row::Known;
 use super::sagas::{CREATE_STEPS, Change, MINT_STEPS, ROTATE_STEPS, Rotation, UPDATE_STEPS};
@@ -48,6 +50,10 @@ impl Connectors {
         let tenant = usable_tenant(&mut tx).await?;
         let known = free(store::lock(&mut tx, id, expected).await?)?;
         wanted.check(kind_of(&known.connector)?).map_err(Error::invalid)?;
+        if let Some(newest) = newest {
+            known.refuse_unless_next(newest)?;
+        }
+        refuse_old_secret_at_new_address(&known, wanted)?;
         if let Some(name) = &wanted.name {
             store::refuse_taken(&mut tx, name, Some(id)).await?;
         }
@@ -71,7 +77,7 @@ impl Connectors {
         if let Some(days) = wanted.rotate_every_days {
             candidate.rotate_every_days = Some(days).filter(|days| *days != 0);
         }
-        let input = Change { candidate, before: known.in_force() };
+        let input = Change { candidate, before: known.in_force(), newest: newest.unwrap_or_default() };
         let new = NewOperation {
             id: operation_id,
             tenant: by.tenant(),
@@ -102,6 +108,9 @@ impl Connectors {
         id: ConnectorId,
         wanted: &RotationCreate,
     ) -> Result<Answer<Operation>, Error> {
+        if let Some(answer) = once.replay(&mut self.store.tenant_tx(by.tenant()).await?).await? {
+            return Ok(answer);
+        }
         // As in an update, what there is must be known before the row is locked.
         let tenant = tenants::read_for(&mut self.store.tenant_tx(by.tenant()).await?).await?;
         let newest = self.secrets.current_version(&tenant.names, id).await;
@@ -232,6 +241,30 @@ impl Connectors {
     }
 }
 
+/// Refuses to show a stored secret to another address than it was sent for: who may change a connector
+/// may not read its secret, and would by being called with it.
+fn refuse_old_secret_at_new_address(known: &Known, wanted: &ConnectorUpdate) -> Result<(), Error> {
+    let (Some(config), None) = (&wanted.config, &wanted.secrets) else { return Ok(()) };
+    if known.connector.secret_version == 0 {
+        return Ok(());
+    }
+    let leads_there = |field: &&catalogue::Field| {
+        matches!(field.values, FieldValues::Url | FieldValues::OneOf(_) | FieldValues::Certificates)
+    };
+    let moved = kind_of(&known.connector)?
+        .fields
+        .iter()
+        .filter(leads_there)
+        .find(|field| config.get(field.name) != known.connector.config.get(field.name));
+    match moved {
+        None => Ok(()),
+        Some(field) => {
+            let detail = format!("`{}` changes, so the secret must be sent again with it", field.name);
+            Err(Error::invalid(vec![FieldProblem::new("/secrets", detail)]))
+        }
+    }
+}
+
 /// A rotation as it is enqueued: to the secret that comes with it, or to one that the far side makes.
 pub(super) fn rotation(
     id: OperationId,
@@ -245,10 +278,11 @@ pub(super) fn rotation(
         let detail = format!(
             "the secret before this one is kept from the last rotation until {}; rotate again then, or change the \
              secret by an update, which keeps none",
-            retiring.at
+            retiring.at.format(&Rfc3339).unwrap_or_default()
         );
         return Err(tenants::busy_problem(&detail));
     }
+    known.refuse_unless_next(newest)?;
     if connector.secret_version == 0 {
         let detail = "the connector has no secret, so there is none to rotate";
         return Err(Error::invalid(vec![FieldProblem::new("/secrets", detail)]));
@@ -256,7 +290,7 @@ pub(super) fn rotation(
     let mut candidate = known.as_candidate(slug, newest + 1);
     candidate.secret_minted = wanted.secrets.is_none();
     let input = Rotation {
-        change: Change { candidate, before: known.in_force() },
+        change: Change { candidate, before: known.in_force(), newest },
         overlap_s: wanted.overlap_s.unwrap_or(OVERLAP_S),
         revoke_old: wanted.old_secret == OldSecret::Revoke,
     };

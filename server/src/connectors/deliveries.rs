@@ -27,8 +27,9 @@ use crate::store::{Store, StoreError};
 
 /// How many receivers are told something at once.
 const SIDE_BY_SIDE: usize = 8;
-/// How many messages are claimed at once.
-const CLAIM: i64 = 64;
+/// How many messages are claimed at once: no more than are sent at once, and one for each receiver, so
+/// that a slow one holds up no other.
+const CLAIM: i64 = SIDE_BY_SIDE as i64;
 /// How often there is a look for messages.
 const POLL: Duration = Duration::from_secs(1);
 /// How long whoever claims a message has it: longer than a call may take.
@@ -111,10 +112,15 @@ impl Deliveries {
         let mut tx = self.store.platform_tx().await?;
         let due = sqlx::query_as(
             "WITH due AS (
-               SELECT o.event_id, o.connector_id FROM webhook_outbox o
-               JOIN connector c ON c.id = o.connector_id JOIN tenant t ON t.id = o.tenant_id
-               WHERE o.try_after <= now() AND c.status IN ('active', 'updating') AND NOT t.suspended
-               ORDER BY o.try_after LIMIT $1 FOR UPDATE OF o SKIP LOCKED)
+               SELECT o.event_id, o.connector_id
+               FROM connector c JOIN tenant t ON t.id = c.tenant_id
+               CROSS JOIN LATERAL (
+                 SELECT event_id, connector_id, try_after FROM webhook_outbox
+                 WHERE connector_id = c.id AND try_after <= now()
+                 ORDER BY try_after LIMIT 1 FOR UPDATE SKIP LOCKED) o
+               WHERE c.kind = 'webhook' AND c.status IN ('active', 'updating') AND NOT t.suspended
+                 AND c.id IN (SELECT connector_id FROM webhook_outbox WHERE try_after <= now())
+               ORDER BY o.try_after LIMIT $1)
              UPDATE webhook_outbox o SET try_after = now() + $2 * interval '1 second'
              FROM due, connector c, tenant t
              WHERE o.event_id = due.event_id AND o.connector_id = due.connector_id
@@ -142,8 +148,11 @@ impl Deliveries {
         let Ok(request) = webhook::message(url, &secret, message.event_id, self.source.now(), body) else {
             return Came::Refused;
         };
-        let authorities = message.config.0.get("ca_certificate").and_then(Value::as_str);
-        let Some(outbound) = self.outbound.for_far_side(authorities, None) else { return Came::Refused };
+        let outbound = match message.config.0.get("ca_certificate").and_then(Value::as_str) {
+            None => Some(self.outbound.clone()),
+            authorities => self.outbound.for_far_side(authorities, None),
+        };
+        let Some(outbound) = outbound else { return Came::Refused };
         match outbound.send(request).await {
             Ok(answer) if answer.status.is_success() => Came::Delivered,
             Ok(_) | Err(_) => Came::Refused,
@@ -170,23 +179,27 @@ impl Deliveries {
             Came::Refused => next_pause_s(message.tries),
             Came::NotTried => return Ok(()),
         };
-        let word = if matches!(came, Came::Delivered) { "delivered" } else { "refused" };
+        let word = match (&came, pause_s) {
+            (Came::Delivered, _) => "delivered",
+            (_, Some(_)) => "refused",
+            (_, None) => "dropped",
+        };
+        if word == "dropped" {
+            let (connector, event) = (ConnectorId::from_uuid(message.connector_id), message.event_id);
+            tracing::warn!(%connector, %event, "a webhook did not answer for days: it is not told of this event");
+        }
         metrics::counter!("integraci_webhook_deliveries_total", "outcome" => word).increment(1);
         let mut tx = self.store.platform_tx().await?;
-        let query = match pause_s {
-            None => "DELETE FROM webhook_outbox WHERE event_id = $1 AND connector_id = $2 AND $3::bigint IS NULL",
-            Some(_) => {
-                "UPDATE webhook_outbox SET tries = tries + 1, try_after = now() + $3::bigint * interval '1 second'
-                 WHERE event_id = $1 AND connector_id = $2"
-            }
+        let statement = match pause_s {
+            None => sqlx::query("DELETE FROM webhook_outbox WHERE event_id = $1 AND connector_id = $2"),
+            Some(_) => sqlx::query(
+                "UPDATE webhook_outbox SET tries = tries + 1, try_after = now() + $3 * interval '1 second'
+                 WHERE event_id = $1 AND connector_id = $2",
+            ),
         };
-        sqlx::query(query)
-            .bind(message.event_id)
-            .bind(message.connector_id)
-            .bind(pause_s)
-            .execute(tx.conn())
-            .await
-            .map_err(StoreError::on("keep what came of a delivery"))?;
+        let statement = statement.bind(message.event_id).bind(message.connector_id);
+        let statement = if let Some(pause_s) = pause_s { statement.bind(pause_s) } else { statement };
+        statement.execute(tx.conn()).await.map_err(StoreError::on("keep what came of a delivery"))?;
         tx.commit().await
     }
 }

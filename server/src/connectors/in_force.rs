@@ -36,6 +36,7 @@ pub(super) struct SecretInForce {
 
 /// What asking the far side came to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Finding {
     pub(super) status: VerificationStatus,
     pub(super) reason: Option<String>,
@@ -92,29 +93,49 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Writes down what the far side said of what is to be put in force.
-    pub(super) async fn found(self, on: &mut PgConnection, finding: &Finding) -> Result<(), StoreError> {
-        sqlx::query("UPDATE connector SET pending = $3 WHERE id = $1 AND operation_id = $2")
+    /// Whether the connector is still this operation's. One that has let it go may be run again by who
+    /// does not know, and must then leave alone what others have made of it since.
+    pub(super) async fn is_held(self, on: &mut PgConnection) -> Result<bool, StoreError> {
+        sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM connector WHERE id = $1 AND operation_id = $2)")
             .bind(self.connector)
             .bind(self.operation)
-            .bind(Json(finding))
-            .execute(on)
+            .fetch_one(on)
             .await
-            .map_err(StoreError::on("write down what a far side said"))?;
+            .map_err(StoreError::on("look whose a connector is"))
+    }
+
+    /// Writes down what the far side said of what is to be put in force, over what is known of it.
+    pub(super) async fn found(self, on: &mut PgConnection, finding: &Finding) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE connector SET pending = coalesce(pending, '{}') || jsonb_strip_nulls($3::jsonb)
+             WHERE id = $1 AND operation_id = $2",
+        )
+        .bind(self.connector)
+        .bind(self.operation)
+        .bind(Json(finding))
+        .execute(on)
+        .await
+        .map_err(StoreError::on("write down what a far side said"))?;
         Ok(())
     }
 
     /// Puts this in force, with what the far side said of it; does not let the connector go.
     pub(super) async fn put(self, on: &mut PgConnection, wanted: &InForce) -> Result<(), StoreError> {
-        let finding: Option<Option<Json<Finding>>> =
-            sqlx::query_scalar("SELECT pending FROM connector WHERE id = $1 AND operation_id = $2")
-                .bind(self.connector)
-                .bind(self.operation)
-                .fetch_optional(&mut *on)
-                .await
-                .map_err(StoreError::on("read what a far side said"))?;
-        let finding = finding.flatten().map(|finding| finding.0).unwrap_or_default();
+        let known: Option<(Option<Json<Finding>>, i64, Option<OffsetDateTime>)> = sqlx::query_as(
+            "SELECT pending, secret_version, secret_expires_at FROM connector WHERE id = $1 AND operation_id = $2",
+        )
+        .bind(self.connector)
+        .bind(self.operation)
+        .fetch_optional(&mut *on)
+        .await
+        .map_err(StoreError::on("read what a far side said"))?;
+        let Some((pending, old_version, old_expiry)) = known else { return Ok(()) };
+        let mut finding = pending.map(|finding| finding.0).unwrap_or_default();
         let secret = wanted.secret;
+        if secret.version == old_version {
+            // A far side that was not asked, or did not say, has not taken it back.
+            finding.expires_at = finding.expires_at.or(old_expiry);
+        }
         let due = secret.set_at.and_then(|at| rotate_after(wanted.rotate_every_days, at, finding.expires_at));
         sqlx::query(
             "UPDATE connector SET name = $3, config = $4, verify = $5, rotate_every_days = $6,
@@ -143,6 +164,17 @@ impl Held {
         .execute(on)
         .await
         .map_err(StoreError::on("put a connector in force"))?;
+        Ok(())
+    }
+
+    /// Forgets what was found: it is of something that is not put in force.
+    pub(super) async fn forget_found(self, on: &mut PgConnection) -> Result<(), StoreError> {
+        sqlx::query("UPDATE connector SET pending = NULL WHERE id = $1 AND operation_id = $2")
+            .bind(self.connector)
+            .bind(self.operation)
+            .execute(on)
+            .await
+            .map_err(StoreError::on("forget what a far side said"))?;
         Ok(())
     }
 

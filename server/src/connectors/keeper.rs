@@ -21,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::in_force::Finding;
-use super::sagas::{RETIRE_STEPS, REVOKE_AND_RETIRE_STEPS};
+use super::row::Known;
+use super::sagas::{RETIRE_STEPS, REVOKE_AND_RETIRE_STEPS, Removal};
 use super::secrets::{ConnectorSecrets, SecretError};
 use super::verify::{Subject, Verifier, VerifyError};
 use super::{as_input, change, store};
@@ -63,6 +64,7 @@ struct Due {
     secret_version: i64,
     verification_status: String,
     check_failures: i32,
+    retiring_version: Option<i64>,
     revision: i64,
 }
 
@@ -78,7 +80,7 @@ struct Seen {
 macro_rules! due {
     () => {
         "c.id, c.tenant_id, t.slug, c.name, c.kind, c.config, c.verify, c.secret_version, c.verification_status,
-         c.check_failures, c.revision"
+         c.check_failures, c.retiring_version, c.revision"
     };
 }
 
@@ -109,22 +111,37 @@ impl Keeper {
         }
     }
 
+    /// Begins what is due, and looks at a batch of connectors.
     async fn round(&self, stop: &CancellationToken) -> Result<(), Error> {
-        self.retire_due().await?;
-        self.rotate_due().await?;
-        loop {
-            let due = self.claim().await?;
-            if due.is_empty() || stop.is_cancelled() {
-                return Ok(());
-            }
-            stream::iter(due)
-                .for_each_concurrent(SIDE_BY_SIDE, |due| async move {
-                    if let Err(error) = self.look(&due, false).await {
-                        let (error, connector) = (&error as &dyn std::error::Error, due.id());
-                        tracing::warn!(error, %connector, "a connector could not be looked at");
-                    }
-                })
-                .await;
+        self.begin_due().await?;
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        stream::iter(self.claim().await?)
+            .for_each_concurrent(SIDE_BY_SIDE, |due| async move {
+                if let Err(error) = self.look(&due, false).await {
+                    tracing::warn!(%error, connector = %due.id(), "a connector could not be looked at");
+                    self.put_off(&due).await;
+                }
+            })
+            .await;
+        Ok(())
+    }
+
+    /// What could not be looked at is looked at again soon: it was not its far side's doing.
+    async fn put_off(&self, due: &Due) {
+        let put_off = async {
+            let mut tx = self.store.platform_tx().await?;
+            sqlx::query("UPDATE connector SET check_after = now() + $2 * interval '1 second' WHERE id = $1")
+                .bind(due.id)
+                .bind(i64::try_from(AGAIN_AFTER.as_secs()).unwrap_or(i64::MAX))
+                .execute(tx.conn())
+                .await
+                .map_err(StoreError::on("put a look off"))?;
+            tx.commit().await
+        };
+        if let Err(error) = put_off.await {
+            tracing::warn!(%error, "a connector is not looked at before its time");
         }
     }
 
@@ -135,7 +152,8 @@ impl Keeper {
             "WITH due AS (
                SELECT c.id FROM connector c JOIN tenant t ON t.id = c.tenant_id
                WHERE c.status = 'active' AND c.operation_id IS NULL AND t.status = 'active' AND NOT t.suspended AND NOT t.canary
-                 AND coalesce(c.check_after, c.updated_at + $1 * interval '1 millisecond') <= now()
+                 AND (c.check_after <= now()
+                      OR (c.check_after IS NULL AND c.updated_at + $1 * interval '1 millisecond' <= now()))
                ORDER BY c.check_after NULLS FIRST LIMIT $2 FOR UPDATE OF c SKIP LOCKED)
              UPDATE connector c
              SET check_after = now() + $1 * interval '1 millisecond' * (0.8 + 0.4 * random())
@@ -180,7 +198,9 @@ impl Keeper {
 
     /// Asks the far side, and OpenBao whether the secret is still the one in force.
     async fn ask(&self, due: &Due, names: &TenantNames, asked_for: bool) -> Result<Seen, SecretError> {
-        let drifted = !self.secrets.is_newest(names, due.id(), due.secret_version).await?;
+        let newest =
+            self.secrets.is_newest(names, due.id(), due.secret_version, due.retiring_version).await?;
+        let drifted = !newest;
         if due.verify == VerifyMode::Off.as_str() && !asked_for {
             return Ok(Seen { finding: None, drifted, not_before: None });
         }
@@ -240,8 +260,11 @@ impl Keeper {
             "UPDATE connector SET secret_drifted = $3, verification_status = $4, verification_reason = $5,
                last_checked_at = $6, last_verified_at = coalesce($7, last_verified_at),
                secret_expires_at = coalesce($8, secret_expires_at), check_failures = $9,
-               check_after = now() + $10 * interval '1 millisecond'
-             WHERE id = $1 AND revision = $2 AND operation_id IS NULL",
+               check_after = now() + $10 * interval '1 millisecond',
+               rotate_after = least(rotate_after, CASE WHEN rotate_after IS NOT NULL
+                 THEN secret_set_at + ($8 - secret_set_at) * 2 / 3 END)
+             WHERE id = $1 AND revision = $2 AND operation_id IS NULL
+               AND (last_checked_at IS NULL OR last_checked_at < $6)",
         )
         .bind(due.id)
         .bind(due.revision)
@@ -278,62 +301,98 @@ impl Keeper {
         events::emit(tx, self.source.uuid(), tenant, happened, &id.to_string(), facts).await
     }
 
-    /// Begins the rotations that are due.
-    async fn rotate_due(&self) -> Result<(), Error> {
-        let due = self
-            .ids_due(
-                "SELECT c.id, c.tenant_id FROM connector c WHERE c.rotate_after <= now() AND c.status = 'active'
-                   AND c.operation_id IS NULL AND c.retiring_version IS NULL ORDER BY c.rotate_after LIMIT $1",
-            )
-            .await?;
-        for (connector, tenant) in due {
-            let mut tx = self.store.platform_tx().await?;
-            let Some(slug) = lock_tenant(&mut tx, tenant).await? else { continue };
-            // OpenBao is asked while the row is locked: this is one connector at a time, and nobody waits.
-            let newest = self.secrets.current_version(&TenantNames::of(&slug), connector).await;
-            let newest = newest.map_err(|fault| super::secret_fault(&fault))?;
-            let known = store::lock(&mut tx, connector, None).await?;
-            let id = OperationId::from_uuid(self.source.uuid());
-            // A secret that the far side made is nobody's but ours, so it can go when it is not needed.
-            let can_go = known.secret_minted && super::kind_of(&known.connector)?.revoked_by.is_some();
-            let old_secret = if can_go { OldSecret::Revoke } else { OldSecret::Forget };
-            let wanted = RotationCreate { old_secret, ..RotationCreate::default() };
-            let Ok(new) = change::rotation(id, &known, &slug, newest, &wanted) else { continue };
-            self.enqueue(tx, known, &new, connector).await?;
+    /// Begins the rotations that are due, and the ends of the secrets that earlier ones took out of force.
+    /// One that cannot be begun is no reason not to begin the others.
+    async fn begin_due(&self) -> Result<(), StoreError> {
+        let retiring = "SELECT c.id, c.tenant_id, t.slug FROM connector c JOIN tenant t ON t.id = c.tenant_id
+             WHERE c.retire_at <= now() AND c.status = 'active' AND c.operation_id IS NULL
+               AND t.status = 'active' AND NOT t.suspended ORDER BY c.retire_at LIMIT $1";
+        for (connector, tenant, slug) in self.ids_due(retiring).await? {
+            if let Err(error) = self.retire(connector, tenant, &slug).await {
+                tracing::warn!(%error, %connector, "a secret is not retired yet");
+            }
+        }
+        let rotating = "SELECT c.id, c.tenant_id, t.slug FROM connector c JOIN tenant t ON t.id = c.tenant_id
+             WHERE c.rotate_after <= now() AND c.status = 'active' AND c.operation_id IS NULL
+               AND c.retiring_version IS NULL AND t.status = 'active' AND NOT t.suspended
+             ORDER BY c.rotate_after LIMIT $1";
+        for (connector, tenant, slug) in self.ids_due(rotating).await? {
+            if let Err(error) = self.rotate(connector, tenant, &slug).await {
+                tracing::warn!(%error, %connector, "a secret is not rotated yet");
+                self.rotation_put_off(connector).await?;
+            }
         }
         Ok(())
     }
 
-    /// Begins the ends of the secrets that rotations took out of force.
-    async fn retire_due(&self) -> Result<(), Error> {
-        let due = self
-            .ids_due(
-                "SELECT c.id, c.tenant_id FROM connector c WHERE c.retire_at <= now() AND c.status = 'active'
-                   AND c.operation_id IS NULL ORDER BY c.retire_at LIMIT $1",
-            )
-            .await?;
-        for (connector, tenant) in due {
-            let mut tx = self.store.platform_tx().await?;
-            let Some(slug) = lock_tenant(&mut tx, tenant).await? else { continue };
-            let known = store::lock(&mut tx, connector, None).await?;
-            let Some(retiring) = &known.connector.retiring else { continue };
-            let new = NewOperation {
-                id: OperationId::from_uuid(self.source.uuid()),
-                tenant,
-                kind: OperationKind::ConnectorRetire,
-                target_id: connector.to_string(),
-                input: as_input(&known.as_candidate(&slug, retiring.secret_version))?,
-                steps: if known.retire_revokes { REVOKE_AND_RETIRE_STEPS } else { RETIRE_STEPS },
-            };
-            self.enqueue(tx, known, &new, connector).await?;
+    async fn rotate(&self, connector: ConnectorId, tenant: TenantId, slug: &Slug) -> Result<(), Error> {
+        // Before the rows are locked: no transaction waits for OpenBao.
+        let newest = self.secrets.current_version(&TenantNames::of(slug), connector).await;
+        let newest = newest.map_err(|fault| super::secret_fault(&fault))?;
+        let mut tx = self.store.platform_tx().await?;
+        if !lock_tenant(&mut tx, tenant).await? {
+            return Ok(());
         }
-        Ok(())
+        let known = store::lock(&mut tx, connector, None).await?;
+        if known.rotate_after.is_none_or(|due| due > self.source.now()) {
+            return Ok(());
+        }
+        // A secret that the far side made is nobody's but ours, so it can go when it is not needed.
+        let can_go = known.secret_minted && super::kind_of(&known.connector)?.revoked_by.is_some();
+        let old_secret = if can_go { OldSecret::Revoke } else { OldSecret::Forget };
+        let wanted = RotationCreate { old_secret, ..RotationCreate::default() };
+        let id = OperationId::from_uuid(self.source.uuid());
+        let new = change::rotation(id, &known, slug, newest, &wanted)?;
+        self.enqueue(tx, &known, &new, connector).await
+    }
+
+    async fn rotation_put_off(&self, connector: ConnectorId) -> Result<(), StoreError> {
+        let mut tx = self.store.platform_tx().await?;
+        sqlx::query("UPDATE connector SET rotate_after = now() + interval '1 hour' WHERE id = $1 AND rotate_after <= now()")
+            .bind(connector.uuid())
+            .execute(tx.conn())
+            .await
+            .map_err(StoreError::on("put a rotation off"))?;
+        tx.commit().await
+    }
+
+    async fn retire(&self, connector: ConnectorId, tenant: TenantId, slug: &Slug) -> Result<(), Error> {
+        let mut tx = self.store.platform_tx().await?;
+        if !lock_tenant(&mut tx, tenant).await? {
+            return Ok(());
+        }
+        let known = store::lock(&mut tx, connector, None).await?;
+        let Some(retiring) = &known.connector.retiring else { return Ok(()) };
+        if retiring.at > self.source.now() {
+            return Ok(());
+        }
+        // With the configuration that the secret was good with: it goes nowhere else.
+        let config: Option<Json<Map<String, Value>>> =
+            sqlx::query_scalar("SELECT retire_config FROM connector WHERE id = $1")
+                .bind(connector.uuid())
+                .fetch_one(tx.conn())
+                .await
+                .map_err(StoreError::on("read what a secret was good with"))?;
+        let mut candidate = known.as_candidate(slug, retiring.secret_version);
+        if let Some(Json(config)) = config {
+            candidate.config = config;
+        }
+        let revoked = if known.retire_revokes { vec![retiring.secret_version] } else { Vec::new() };
+        let new = NewOperation {
+            id: OperationId::from_uuid(self.source.uuid()),
+            tenant,
+            kind: OperationKind::ConnectorRetire,
+            target_id: connector.to_string(),
+            steps: if revoked.is_empty() { RETIRE_STEPS } else { REVOKE_AND_RETIRE_STEPS },
+            input: as_input(&Removal { candidate, revoked })?,
+        };
+        self.enqueue(tx, &known, &new, connector).await
     }
 
     async fn enqueue(
         &self,
         mut tx: PlatformTx,
-        known: super::row::Known,
+        known: &Known,
         new: &NewOperation<'_>,
         connector: ConnectorId,
     ) -> Result<(), Error> {
@@ -346,15 +405,17 @@ impl Keeper {
         Ok(tx.commit().await?)
     }
 
-    async fn ids_due(&self, query: &'static str) -> Result<Vec<(ConnectorId, TenantId)>, StoreError> {
+    async fn ids_due(&self, query: &'static str) -> Result<Vec<(ConnectorId, TenantId, Slug)>, StoreError> {
         let mut tx = self.store.platform_tx().await?;
-        let rows: Vec<(Uuid, Uuid)> = sqlx::query_as(query)
+        let rows: Vec<(Uuid, Uuid, String)> = sqlx::query_as(query)
             .bind(CLAIM)
             .fetch_all(tx.conn())
             .await
             .map_err(StoreError::on("look for what is due"))?;
-        let ids = |(connector, tenant)| (ConnectorId::from_uuid(connector), TenantId::from_uuid(tenant));
-        Ok(rows.into_iter().map(ids).collect())
+        let ids = |(connector, tenant, slug): (Uuid, Uuid, String)| {
+            Some((ConnectorId::from_uuid(connector), TenantId::from_uuid(tenant), slug.parse().ok()?))
+        };
+        Ok(rows.into_iter().filter_map(ids).collect())
     }
 }
 
@@ -364,16 +425,16 @@ impl Due {
     }
 }
 
-/// Locks a tenant in which something may be begun, as a request would.
-async fn lock_tenant(tx: &mut PlatformTx, tenant: TenantId) -> Result<Option<Slug>, StoreError> {
-    let slug: Option<String> = sqlx::query_scalar(
-        "SELECT slug FROM tenant WHERE id = $1 AND status = 'active' AND NOT suspended FOR UPDATE",
+/// Locks a tenant, and says whether something may be begun in it, as a request would.
+async fn lock_tenant(tx: &mut PlatformTx, tenant: TenantId) -> Result<bool, StoreError> {
+    let found: Option<i32> = sqlx::query_scalar(
+        "SELECT 1 FROM tenant WHERE id = $1 AND status = 'active' AND NOT suspended FOR NO KEY UPDATE",
     )
     .bind(tenant.uuid())
     .fetch_optional(tx.conn())
     .await
     .map_err(StoreError::on("lock a tenant"))?;
-    Ok(slug.and_then(|slug| slug.parse().ok()))
+    Ok(found.is_some())
 }
 
 /// When to look next: after an interval, more or less, so that not all are looked at together; sooner

@@ -48,7 +48,7 @@ pub use deliveries::Deliveries;
 pub use keeper::Keeper;
 use row::Known;
 pub use sagas::definitions;
-use sagas::{CREATE_STEPS, Candidate, DELETE_STEPS, REVOKE_AND_DELETE_STEPS};
+use sagas::{CREATE_STEPS, Candidate, DELETE_STEPS, REVOKE_AND_DELETE_STEPS, Removal};
 use secrets::{ConnectorSecrets, SecretError};
 
 /// How long a request may take to put a secret into OpenBao before its operation is taken from it.
@@ -64,6 +64,9 @@ const COMPARISONS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
 /// Verifications of one connector a minute that somebody asks for: a far side's patience is not ours to
 /// use up.
 const VERIFICATIONS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(10).unwrap();
+
+/// How many connectors the limits above remember before they forget those that were quiet since.
+const LIMITED_MAX: usize = 10_000;
 
 /// Makes, reads, changes and removes connectors.
 #[derive(Clone)]
@@ -200,16 +203,22 @@ impl Connectors {
     ) -> Result<Operation, Error> {
         let mut tx = self.store.tenant_tx(by.tenant()).await?;
         let tenant = tenants::lock(&mut tx, by.tenant(), None).await?;
-        let known = store::lock(&mut tx, id, expected).await?;
+        let known = store::lock(&mut tx, id, None).await?;
         if known.connector.status == ConnectorStatus::Deleting {
             return tenants::running_for(&mut tx, &id.to_string(), OperationKind::ConnectorDelete).await;
         }
+        known.refuse_unless(expected)?;
         tenants::refuse_unless_active(&tenant)?;
         if known.operation.is_some() {
             return Err(tenants::busy_problem(BUSY));
         }
-        let revokes = old_secret == OldSecret::Revoke && known.connector.secret_version > 0;
-        if revokes && kind_of(&known.connector)?.revoked_by.is_none() {
+        let wanted = old_secret == OldSecret::Revoke;
+        let in_force = Some(known.connector.secret_version).filter(|version| wanted && *version > 0);
+        // One that is kept from a rotation was to be revoked, or is to be now.
+        let retiring = known.connector.retiring.as_ref().map(|retiring| retiring.secret_version);
+        let retiring = retiring.filter(|_| wanted || known.retire_revokes);
+        let revoked: Vec<_> = retiring.into_iter().chain(in_force).collect();
+        if !revoked.is_empty() && kind_of(&known.connector)?.revoked_by.is_none() {
             return Err(cannot_revoke(&known.connector.kind));
         }
         let operation_id = OperationId::from_uuid(self.source.uuid());
@@ -219,8 +228,11 @@ impl Connectors {
             tenant: by.tenant(),
             kind: OperationKind::ConnectorDelete,
             target_id: id.to_string(),
-            input: as_input(&known.as_candidate(&tenant.slug, known.connector.secret_version))?,
-            steps: if revokes { REVOKE_AND_DELETE_STEPS } else { DELETE_STEPS },
+            steps: if revoked.is_empty() { DELETE_STEPS } else { REVOKE_AND_DELETE_STEPS },
+            input: as_input(&Removal {
+                candidate: known.as_candidate(&tenant.slug, known.connector.secret_version),
+                revoked,
+            })?,
         };
         let operation = log::operation_insert(&mut tx, &new).await?;
         tx.commit().await?;
@@ -278,7 +290,8 @@ impl Connectors {
         given: &SecretComparison,
     ) -> Result<bool, SecretError> {
         let version = connector.secret_version;
-        if !self.secrets.is_newest(names, connector.id, version).await? {
+        let retiring = connector.retiring.as_ref().map(|retiring| retiring.secret_version);
+        if !self.secrets.is_newest(names, connector.id, version, retiring).await? {
             // Somebody changed it by hand: what is configured must be sent again.
             return Ok(false);
         }
@@ -299,6 +312,9 @@ fn refuse_too_often(
     id: ConnectorId,
     detail: &'static str,
 ) -> Result<(), Error> {
+    if limit.len() > LIMITED_MAX {
+        limit.retain_recent();
+    }
     limit.check_key(&id).map_err(|until| Error::Later {
         problem: Box::new(Problem::new(ProblemCode::RateLimited, detail)),
         retry_after: until.wait_time_from(DefaultClock::default().now()),

@@ -1,7 +1,7 @@
 //! A connector's row, and the statements that read it.
 
 use integraci_api::connectors::{Connector, ConnectorStatus, Retiring, VerificationStatus, VerifyMode};
-use integraci_api::{ConnectorId, OperationId, Slug, TenantId};
+use integraci_api::{ConnectorId, OperationId, Problem, ProblemCode, Slug, TenantId};
 use serde_json::{Map, Value};
 use sqlx::types::Json;
 use time::OffsetDateTime;
@@ -10,10 +10,11 @@ use uuid::Uuid;
 use super::in_force::{InForce, SecretInForce};
 use super::sagas::Candidate;
 use crate::error::Error;
+use crate::isolation::openbao::kv::MAX_VERSIONS;
 
 macro_rules! columns {
     () => {
-        "id, tenant_id, name, kind, config, secret_version, secret_set_at, secret_expires_at, secret_drifted, secret_minted, status, verify, verification_status, verification_reason, last_verified_at, last_checked_at, rotate_every_days, retiring_version, retire_at, retire_revokes, operation_id, revision, created_at, updated_at"
+        "id, tenant_id, name, kind, config, secret_version, secret_set_at, secret_expires_at, secret_drifted, secret_minted, status, verify, verification_status, verification_reason, last_verified_at, last_checked_at, rotate_every_days, rotate_after, retiring_version, retire_at, retire_revokes, operation_id, revision, created_at, updated_at"
     };
 }
 
@@ -38,9 +39,39 @@ pub(super) struct Known {
     pub(super) secret_minted: bool,
     /// Whether the secret that is retiring is revoked at the far side first.
     pub(super) retire_revokes: bool,
+    /// When the far side is to make the next secret.
+    pub(super) rotate_after: Option<OffsetDateTime>,
 }
 
 impl Known {
+    /// Refuses another revision than the one that the caller expects.
+    pub(super) fn refuse_unless(&self, expected: Option<i64>) -> Result<(), Error> {
+        if expected.is_some_and(|revision| revision != self.connector.revision) {
+            let detail = "the connector has changed since it was read; read it again";
+            return Err(Problem::new(ProblemCode::PreconditionFailed, detail).into());
+        }
+        Ok(())
+    }
+
+    /// Whether a secret may be stored as the version after `newest`: nobody else changed it meanwhile, and
+    /// OpenBao would forget none that is in force or kept.
+    pub(super) fn refuse_unless_next(&self, newest: i64) -> Result<(), Error> {
+        let connector = &self.connector;
+        if newest < connector.secret_version {
+            let detail =
+                "the secret was changed by somebody else at the same time; read the connector and try again";
+            return Err(Problem::new(ProblemCode::PreconditionFailed, detail).at("/secrets").into());
+        }
+        let retiring = connector.retiring.as_ref().map(|retiring| retiring.secret_version);
+        let oldest = retiring.unwrap_or(connector.secret_version).min(connector.secret_version);
+        if oldest > 0 && newest + 1 - oldest >= i64::from(MAX_VERSIONS) {
+            let detail = "so many changes of this connector's secret have failed since the one in force that another \
+                          could push that one out of OpenBao; remove the connector and install it again";
+            return Err(Problem::new(ProblemCode::PreconditionFailed, detail).at("/secrets").into());
+        }
+        Ok(())
+    }
+
     /// What of it is in force.
     pub(super) fn in_force(&self) -> InForce {
         let Connector {
@@ -86,6 +117,7 @@ pub(super) struct Row {
     last_verified_at: Option<OffsetDateTime>,
     last_checked_at: Option<OffsetDateTime>,
     rotate_every_days: Option<i32>,
+    rotate_after: Option<OffsetDateTime>,
     retiring_version: Option<i64>,
     retire_at: Option<OffsetDateTime>,
     retire_revokes: bool,
@@ -98,8 +130,10 @@ pub(super) struct Row {
 impl Row {
     pub(super) fn into_known(self) -> Result<Known, Error> {
         let operation = self.operation_id.map(OperationId::from_uuid);
-        let (secret_minted, retire_revokes) = (self.secret_minted, self.retire_revokes);
-        Ok(Known { connector: self.into_connector()?, operation, secret_minted, retire_revokes })
+        let (secret_minted, retire_revokes, rotate_after) =
+            (self.secret_minted, self.retire_revokes, self.rotate_after);
+        let connector = self.into_connector()?;
+        Ok(Known { connector, operation, secret_minted, retire_revokes, rotate_after })
     }
 
     pub(super) fn into_connector(self) -> Result<Connector, Error> {

@@ -171,8 +171,8 @@ impl ConnectorSecrets {
         Ok(metadata.map_or(0, |metadata| metadata.current_version))
     }
 
-    /// Whether what is stored is what is in force: `version` (0: nothing) is there, and no newer one is.
-    /// Another is what somebody left who changed the secret by hand.
+    /// Whether what is stored is what is in force: `version` (0: nothing) is there, and no newer one is,
+    /// beside one that is `retiring`. Another is what somebody left who changed the secret by hand.
     ///
     /// # Errors
     /// OpenBao could not be asked.
@@ -181,13 +181,14 @@ impl ConnectorSecrets {
         tenant: &TenantNames,
         connector: ConnectorId,
         version: i64,
+        retiring: Option<i64>,
     ) -> Result<bool, SecretError> {
-        let live = self.live_versions(tenant, connector).await?;
-        Ok(live.last().copied().unwrap_or(0) == version)
+        let live = self.live_versions(tenant, connector).await?.into_iter();
+        Ok(live.filter(|known| Some(*known) != retiring).last().unwrap_or(0) == version)
     }
 
-    /// Destroys every version's values but those of `keep`, and of what is newer than all of these: also
-    /// what somebody left who changed the secret by hand, once it was mended.
+    /// Destroys the values of every version up to `newest` but those of `keep`: also what somebody left who
+    /// changed the secret by hand, once it was mended.
     ///
     /// # Errors
     /// OpenBao did not do it.
@@ -195,12 +196,11 @@ impl ConnectorSecrets {
         &self,
         tenant: &TenantNames,
         connector: ConnectorId,
+        newest: i64,
         keep: &[i64],
     ) -> Result<(), SecretError> {
-        let newest = keep.iter().copied().max().filter(|version| *version > 0).unwrap_or(i64::MAX);
-        let live = self.live_versions(tenant, connector).await?;
-        let old: Vec<_> =
-            live.into_iter().filter(|version| *version <= newest && !keep.contains(version)).collect();
+        let live = self.live_versions(tenant, connector).await?.into_iter();
+        let old: Vec<_> = live.filter(|version| *version <= newest && !keep.contains(version)).collect();
         if old.is_empty() { Ok(()) } else { self.destroy_versions(tenant, connector, &old).await }
     }
 

@@ -29,10 +29,7 @@ pub(super) async fn lock(tx: &mut impl Tx, id: ConnectorId, expected: Option<i64
         .await
         .map_err(StoreError::on("lock a connector"))?;
     let known = row.ok_or_else(Error::not_found)?.into_known()?;
-    if expected.is_some_and(|revision| revision != known.connector.revision) {
-        let detail = "the connector has changed since it was read; read it again";
-        return Err(Problem::new(ProblemCode::PreconditionFailed, detail).into());
-    }
+    known.refuse_unless(expected)?;
     Ok(known)
 }
 

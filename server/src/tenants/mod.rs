@@ -258,7 +258,8 @@ impl Tenants {
         refuse_unless_active(&tenant)?;
         // One that is stuck is no reason to keep the tenant.
         let busy: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM connector WHERE tenant_id = $1 AND operation_id IS NOT NULL)
+            "SELECT EXISTS (SELECT 1 FROM connector c JOIN operation o ON o.id = c.operation_id
+                            WHERE c.tenant_id = $1 AND o.state <> 'stuck')
                  OR EXISTS (SELECT 1 FROM tenant t JOIN operation o ON o.id = t.operation_id
                             WHERE t.id = $1 AND o.state <> 'stuck')",
         )

@@ -27,7 +27,7 @@ macro_rules! columns {
 pub(super) const SELECT: &str = concat!("SELECT ", columns!(), " FROM tenant WHERE id = $1 AND NOT canary");
 /// The same, locked.
 pub(super) const SELECT_FOR_UPDATE: &str =
-    concat!("SELECT ", columns!(), " FROM tenant WHERE id = $1 AND NOT canary FOR UPDATE");
+    concat!("SELECT ", columns!(), " FROM tenant WHERE id = $1 AND NOT canary FOR NO KEY UPDATE");
 /// A slice of the list; a filter that is null takes all.
 pub(super) const LIST: &str = concat!(
     "SELECT ",

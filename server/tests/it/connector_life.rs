@@ -203,6 +203,7 @@ async fn a_secret_that_was_changed_by_hand_is_drift_until_it_is_sent_anew() {
     assert_eq!(mended.state, OperationState::Succeeded, "{mended:?}");
     let connector = it.connector().await;
     assert_eq!((&connector["secret_drifted"], &connector["secret_version"]), (&json!(false), &json!(3)));
+    assert_eq!(it.live_versions().await, [3], "what was left by hand is gone");
     assert_eq!(it.differs(json!({"hmac_key": HMAC_KEY})).await, false);
     assert_eq!(it.verified_now().await["secret_drifted"], false);
 }
@@ -333,4 +334,84 @@ async fn a_webhook_is_told_of_what_it_asked_for_and_told_again_until_it_answers(
     let kinds: Vec<_> = told().iter().map(|(_, body)| body["type"].clone()).collect();
     assert_eq!(kinds, [json!("quota.set"), json!("quota.set")]);
     assert_ne!(told()[1].0, id, "another event is another message");
+}
+
+/// A GitLab connector in force, with a token and a secret for its webhooks.
+async fn forge() -> (Installed, SecretString) {
+    let bao = Bao::new().await;
+    let app = App::with(&bao, Vec::new()).await;
+    let tenant = app.tenant().await;
+    let token = SecretString::from("glpat-of-tests-1");
+    app.far_side.allow("gitlab", &token);
+    let wanted = json!({"name": "forge", "kind": "gitlab", "config": {"base_url": app.far_side.address("gitlab")},
+        "secrets": {"token": "glpat-of-tests-1", "webhook_secret": "of-tests-hooks"}});
+    let made = install(&app, tenant, wanted).await;
+    let path = format!("/v1/tenants/{tenant}/connectors/{}", made.target_id);
+    (Installed { app, bao, tenant, path }, token)
+}
+
+#[tokio::test]
+async fn a_stored_secret_is_not_shown_to_a_new_address() {
+    let it = Installed::new().await;
+    let elsewhere = format!("{}x", it.app.far_side.webhook_url("hook"));
+    let config = json!({"url": elsewhere, "events": ["quota.set"]});
+    let seen = it.app.far_side.seen().len();
+    let refused = it.app.send(Method::PATCH, &it.path, Some(json!({"config": config}))).await;
+    assert_eq!(refused.problem(), ("invalid_request", vec!["/secrets"]), "{refused:?}");
+    assert_eq!(it.app.far_side.seen().len(), seen, "nobody was called");
+    let events = json!({"url": it.app.far_side.webhook_url("hook"), "events": ["quota.reset"]});
+    let same_address = it.change(json!({"config": events})).await;
+    assert_eq!(same_address.state, OperationState::Succeeded, "{same_address:?}");
+}
+
+#[tokio::test]
+async fn a_retirement_does_not_revoke_what_is_still_in_force() {
+    let (it, token) = forge().await;
+    let secrets = json!({"token": "glpat-of-tests-1", "webhook_secret": "of-tests-hooks-2"});
+    let rotated = it.rotate(json!({"secrets": secrets, "overlap_s": 0, "old_secret": "revoke"})).await;
+    assert_eq!(rotated.state, OperationState::Succeeded, "{rotated:?}");
+    it.until(|connector| connector["retiring"].is_null() && connector["status"] == "active").await;
+    assert!(it.app.far_side.allows("gitlab", &token), "the token is that of the secret in force, too");
+    assert_eq!(it.live_versions().await, [2]);
+}
+
+#[tokio::test]
+async fn a_removal_revokes_the_secret_that_is_kept_from_a_rotation_too() {
+    let (it, first) = forge().await;
+    let second = SecretString::from("glpat-of-tests-2");
+    it.app.far_side.allow("gitlab", &second);
+    let secrets = json!({"token": "glpat-of-tests-2"});
+    let rotated = it.rotate(json!({"secrets": secrets, "overlap_s": 3600, "old_secret": "revoke"})).await;
+    assert_eq!(rotated.state, OperationState::Succeeded, "{rotated:?}");
+    let removed = it.app.send(Method::DELETE, &format!("{}?old_secret=revoke", it.path), None).await;
+    assert_eq!(it.app.settled(&removed).await.state, OperationState::Succeeded);
+    let good = [&first, &second].map(|token| it.app.far_side.allows("gitlab", token));
+    assert_eq!(good, [false, false]);
+}
+
+#[tokio::test]
+async fn a_removal_whose_far_side_does_not_revoke_leaves_the_connector() {
+    let (it, token) = forge().await;
+    it.app.far_side.behave(Behaviour::EchoesCredential);
+    let asked = it.app.send(Method::DELETE, &format!("{}?old_secret=revoke", it.path), None).await;
+    let failed = it.app.settled(&asked).await;
+    assert_eq!(failed.state, OperationState::Failed, "{failed:?}");
+    assert!(!serde_json::to_string(&failed).unwrap().contains("glpat-"), "{failed:?}");
+    it.app.far_side.behave(Behaviour::Normal);
+    assert_eq!(it.connector().await["status"], "active");
+    assert!(it.app.far_side.allows("gitlab", &token));
+    let forgotten = it.app.send(Method::DELETE, &it.path, None).await;
+    assert_eq!(it.app.settled(&forgotten).await.state, OperationState::Succeeded);
+    assert!(it.app.far_side.allows("gitlab", &token), "forgotten is not revoked");
+}
+
+#[tokio::test]
+async fn ten_changes_that_fail_do_not_push_the_secret_in_force_out() {
+    let it = Installed::new().await;
+    for _ in 0..12 {
+        let failed = it.change(json!({"secrets": {"hmac_key": WRONG_KEY}})).await;
+        assert_eq!(failed.state, OperationState::Failed, "{failed:?}");
+    }
+    assert_eq!(it.live_versions().await, [1]);
+    assert_eq!(it.verified_now().await["verification_status"], "verified");
 }

@@ -224,6 +224,12 @@ impl FarSide {
         self.shared.lock().allowed.0.entry(kind.to_owned()).or_default().insert(digest);
     }
 
+    /// Whether a token or key is good for connectors of a kind.
+    #[must_use]
+    pub fn allows(&self, kind: &str, token: &SecretString) -> bool {
+        self.shared.lock().allowed.has(kind, token.expose_secret())
+    }
+
     /// Makes it worthless.
     pub fn deny(&self, kind: &str, token: &SecretString) {
         self.shared.lock().allowed.remove(kind, token.expose_secret());

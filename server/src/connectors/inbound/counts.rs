@@ -12,6 +12,8 @@ use crate::store::{PlatformTx, StoreError, TenantTx};
 /// How long a delivery is known. GitHub sends one again for three days after it was first sent, GitLab
 /// lists them for seven.
 const KNOWN_FOR: time::Duration = time::Duration::days(8);
+/// How long counts are kept: a year can be compared with the one before.
+const COUNTED_FOR: time::Duration = time::Duration::days(2 * 366);
 /// The most kinds that are told apart in an hour: no far side has as many, and a tenant that makes some
 /// up fills no table with them.
 const KINDS_PER_HOUR_MAX: i64 = 64;
@@ -151,5 +153,10 @@ pub(super) async fn forget(tx: &mut PlatformTx, now: OffsetDateTime) -> Result<b
     .execute(tx.conn())
     .await
     .map_err(StoreError::on("forget old deliveries"))?;
+    sqlx::query("DELETE FROM inbound_count WHERE hour < $1")
+        .bind(now - COUNTED_FOR)
+        .execute(tx.conn())
+        .await
+        .map_err(StoreError::on("forget old counts"))?;
     Ok(i64::try_from(forgotten.rows_affected()) == Ok(FORGET_AT_ONCE))
 }

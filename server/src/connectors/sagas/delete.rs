@@ -4,31 +4,46 @@
 //!   destroyed. What fails is tried again an hour later.
 
 use async_trait::async_trait;
-use integraci_api::ProblemCode;
+use integraci_api::{ProblemCode, catalogue};
+use serde::{Deserialize, Serialize};
 
 use super::{Candidate, World, held, remove, target};
 use crate::connectors::secrets::SecretError;
 use crate::events::Kind;
-use crate::saga::{Probe, Step, StepCx, StepError};
+use crate::saga::{Class, Probe, Step, StepCx, StepError};
 use crate::store::StoreError;
 
-/// The steps of `connector_delete`, which is told a [`Candidate`]: what is in force.
+/// The steps of `connector_delete`, which is told a [`Removal`]: what is in force.
 pub(in crate::connectors) const DELETE_STEPS: &[&str] = &["secret_destroyed", "connector_removed"];
 
 /// The same where the secret is revoked at the far side first.
 pub(in crate::connectors) const REVOKE_AND_DELETE_STEPS: &[&str] =
     &["secret_revoked", "secret_destroyed", "connector_removed"];
 
-/// The steps of `connector_retire`, which is told a [`Candidate`]: what is in
-/// force, but with the old secret.
+/// The steps of `connector_retire`, which is told a [`Removal`]: the connector as
+/// it was with its old secret.
 pub(in crate::connectors) const RETIRE_STEPS: &[&str] = &["old_secret_destroyed"];
 
 /// The same where the old secret is revoked at the far side first.
 pub(in crate::connectors) const REVOKE_AND_RETIRE_STEPS: &[&str] =
     &["secret_revoked", "old_secret_destroyed"];
 
-/// A secret worthless at the far side. There is no way back from it.
-pub(super) struct Revoked(pub(super) World);
+/// What both are told.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::connectors) struct Removal {
+    #[serde(flatten)]
+    pub(in crate::connectors) candidate: Candidate,
+    /// The versions of the secret to revoke at the far side first.
+    pub(in crate::connectors) revoked: Vec<i64>,
+}
+
+/// Secrets worthless at the far side. There is no way back from it.
+pub(super) struct Revoked {
+    pub(super) world: World,
+    /// Whether a far side that says no leaves everything as it is. Where not, the secret goes all the
+    /// same: kept for ever it would be in the way of the next.
+    pub(super) must_be: bool,
+}
 
 #[async_trait]
 impl Step for Revoked {
@@ -45,24 +60,24 @@ impl Step for Revoked {
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
-        let candidate = cx.input::<Candidate>()?;
-        let connector = target(cx)?;
-        let stored = self.0.secrets.get(&candidate.names(), connector, candidate.secret_version).await;
-        let secrets = stored.map_err(|error| match error {
-            SecretError::Missing { .. } => StepError::refused(
-                ProblemCode::SecretLost,
-                "the secret is not in OpenBao any more, so it cannot be revoked from here; revoke it at the far side \
-                 and say `forget`",
-            ),
-            error => error.into(),
-        })?;
-        let subject = self.0.subject(cx, connector, &candidate, &secrets);
-        self.0.verifier.revoke(&subject).await.map_err(|error| super::not_revoked(&error))
+        let Removal { candidate, revoked } = cx.input::<Removal>()?;
+        if !self.world.holds(cx).await? {
+            return Ok(());
+        }
+        for version in revoked {
+            match self.revoke(cx, &candidate, version).await {
+                Err(error) if !self.must_be && error.class() == Class::Refused => {
+                    tracing::warn!(%error, connector = cx.target, "a secret that was replaced is not revoked");
+                }
+                revoked => revoked?,
+            }
+        }
+        Ok(())
     }
 
     /// Lets the connector go as it was; a retirement is tried again later.
     async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
-        let mut tx = self.0.store.platform_tx().await?;
+        let mut tx = self.world.store.platform_tx().await?;
         cx.fence.hold(&mut tx).await?;
         sqlx::query(
             "UPDATE connector SET retire_at = $3 + interval '1 hour'
@@ -77,6 +92,44 @@ impl Step for Revoked {
         held(cx)?.let_go(tx.conn()).await?;
         tx.commit().await?;
         Ok(())
+    }
+}
+
+impl Revoked {
+    async fn revoke(&self, cx: &StepCx, candidate: &Candidate, version: i64) -> Result<(), StepError> {
+        let connector = target(cx)?;
+        let stored = self.world.secrets.get(&candidate.names(), connector, version).await;
+        let mut secrets = stored.map_err(|error| match error {
+            SecretError::Missing { .. } => StepError::refused(
+                ProblemCode::SecretLost,
+                "the secret is not in OpenBao any more, so it cannot be revoked from here; revoke it at the far side \
+                 and say `forget`",
+            ),
+            error => error.into(),
+        })?;
+        if !self.must_be {
+            // A rotation may have left some of the secrets as they were.
+            let mut tx = self.world.store.platform_tx().await?;
+            let in_force = sqlx::query_scalar("SELECT secret_version FROM connector WHERE id = $1")
+                .bind(connector.uuid())
+                .fetch_one(tx.conn())
+                .await
+                .map_err(StoreError::on("read which secret is in force"))?;
+            drop(tx);
+            let in_force = self.world.secrets.get(&candidate.names(), connector, in_force).await?;
+            secrets.retain(|name, old| in_force.get(name).is_none_or(|new| new.expose() != old.expose()));
+            if secrets.is_empty() {
+                return Ok(());
+            }
+            let needed = catalogue::kind(&candidate.kind).is_some_and(|kind| {
+                kind.secrets.iter().any(|own| own.required && !secrets.contains_key(own.name))
+            });
+            if needed {
+                return Ok(());
+            }
+        }
+        let subject = self.world.subject(cx, connector, candidate, &secrets);
+        self.world.verifier.revoke(&subject).await.map_err(|error| super::not_revoked(&error))
     }
 }
 
@@ -150,11 +203,14 @@ impl Step for DestroyRetired {
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
         let candidate = cx.input::<Candidate>()?;
+        if !self.world.holds(cx).await? {
+            return Ok(());
+        }
         self.world.secrets.destroy_version(&candidate.names(), target(cx)?, candidate.secret_version).await?;
         let mut tx = self.world.store.platform_tx().await?;
         cx.fence.hold(&mut tx).await?;
         sqlx::query(
-            "UPDATE connector SET retiring_version = NULL, retire_at = NULL, retire_revokes = false
+            "UPDATE connector SET retiring_version = NULL, retire_at = NULL, retire_revokes = false, retire_config = NULL
              WHERE id = $1 AND operation_id = $2",
         )
         .bind(target(cx)?.uuid())

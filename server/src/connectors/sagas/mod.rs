@@ -16,6 +16,7 @@ mod update;
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
+use integraci_api::catalogue;
 use integraci_api::connectors::VerifyMode;
 use integraci_api::operations::OperationKind;
 use integraci_api::tenants::TenantNames;
@@ -33,7 +34,9 @@ use crate::source::Source;
 use crate::store::{PlatformTx, Store, StoreError};
 
 pub(super) use create::CREATE_STEPS;
-pub(super) use delete::{DELETE_STEPS, RETIRE_STEPS, REVOKE_AND_DELETE_STEPS, REVOKE_AND_RETIRE_STEPS};
+pub(super) use delete::{
+    DELETE_STEPS, RETIRE_STEPS, REVOKE_AND_DELETE_STEPS, REVOKE_AND_RETIRE_STEPS, Removal,
+};
 pub(super) use update::{Change, MINT_STEPS, ROTATE_STEPS, Rotation, UPDATE_STEPS};
 
 /// What an operation is to put in force, verify, or take away. Holds no secret: a version of one.
@@ -92,6 +95,34 @@ impl World {
     ) -> Result<(), StoreError> {
         let facts = serde_json::json!({ "name": name, "kind": kind });
         events::emit(tx, self.source.uuid(), cx.tenant, happened, &cx.target, facts).await
+    }
+
+    /// Whether the connector is still the operation's.
+    async fn holds(&self, cx: &StepCx) -> Result<bool, StepError> {
+        let mut tx = self.store.platform_tx().await?;
+        cx.fence.hold(&mut tx).await?;
+        Ok(held(cx)?.is_held(tx.conn()).await?)
+    }
+
+    /// Has a secret that the far side made for nothing revoked there, if it was stored and can be: nobody
+    /// else has it.
+    async fn forget_minted(&self, cx: &StepCx, candidate: &Candidate) {
+        if !candidate.secret_minted {
+            return;
+        }
+        let Ok(connector) = target(cx) else { return };
+        let stored = self.secrets.get(&candidate.names(), connector, candidate.secret_version).await;
+        if let Ok(secrets) = stored {
+            self.revoke_if_it_can_be(&self.subject(cx, connector, candidate, &secrets)).await;
+        }
+    }
+
+    /// Revokes a secret that nobody needs. One that stays ends by itself.
+    async fn revoke_if_it_can_be(&self, subject: &Subject<'_>) {
+        let can_be = catalogue::kind(subject.kind).is_some_and(|kind| kind.revoked_by.is_some());
+        if can_be && let Err(error) = self.verifier.revoke(subject).await {
+            tracing::warn!(%error, connector = %subject.connector, "a secret that was made for nothing is still good");
+        }
     }
 
     /// Ends the operation's hold on the connector.
@@ -189,7 +220,7 @@ pub fn definitions(
         definition(
             ConnectorRetire,
             Direction::OrNothing,
-            vec![Box::new(delete::Revoked(world())), retired(REVOKED)],
+            vec![Box::new(delete::Revoked { world: world(), must_be: false }), retired(REVOKED)],
         ),
         definition(
             ConnectorDelete,
@@ -199,7 +230,11 @@ pub fn definitions(
         definition(
             ConnectorDelete,
             Direction::OrNothing,
-            vec![Box::new(delete::Revoked(world())), destroyed(REVOKED), Box::new(delete::Remove(world()))],
+            vec![
+                Box::new(delete::Revoked { world: world(), must_be: true }),
+                destroyed(REVOKED),
+                Box::new(delete::Remove(world())),
+            ],
         ),
     ]
 }

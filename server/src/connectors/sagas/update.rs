@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::{Candidate, World, held, secret_lost, target};
-use crate::connectors::in_force::InForce;
+use crate::connectors::in_force::{Finding, InForce};
 use crate::events::Kind;
 use crate::saga::{Probe, Step, StepCx, StepError};
 use crate::store::StoreError;
@@ -32,6 +32,8 @@ pub(in crate::connectors) struct Change {
     pub(in crate::connectors) candidate: Candidate,
     /// What was in force when it began.
     pub(in crate::connectors) before: InForce,
+    /// The newest version in OpenBao then, where that was looked for.
+    pub(in crate::connectors) newest: i64,
 }
 
 /// What `connector_rotate` is told beside that.
@@ -47,8 +49,12 @@ pub(in crate::connectors) struct Rotation {
 
 /// Takes back what an operation stored beside the secret in force, and lets the connector go as it was.
 async fn back_to_before(world: &World, cx: &StepCx) -> Result<(), StepError> {
-    let Change { candidate, before } = cx.input::<Change>()?;
+    let Change { candidate, before, .. } = cx.input::<Change>()?;
+    if !world.holds(cx).await? {
+        return Ok(());
+    }
     if candidate.secret_version != before.secret.version && candidate.secret_version > 0 {
+        world.forget_minted(cx, &candidate).await;
         world.secrets.destroy_version(&candidate.names(), target(cx)?, candidate.secret_version).await?;
     }
     let mut tx = world.store.platform_tx().await?;
@@ -80,7 +86,7 @@ impl Step for NextSecret {
     }
 
     async fn probe(&self, cx: &StepCx) -> Result<Probe, StepError> {
-        let Change { candidate, before } = cx.input::<Change>()?;
+        let Change { candidate, before, .. } = cx.input::<Change>()?;
         if candidate.secret_version == before.secret.version || candidate.secret_version == 0 {
             return Ok(Probe::Present);
         }
@@ -122,12 +128,23 @@ impl Step for MintedSecret {
         if self.probe(cx).await? == Probe::Present {
             return Ok(());
         }
-        let Change { candidate, before } = cx.input::<Change>()?;
+        let Change { candidate, before, .. } = cx.input::<Change>()?;
         let (names, connector) = (candidate.names(), target(cx)?);
         let secrets = self.0.secrets.get(&names, connector, before.secret.version).await?;
         let subject = self.0.subject(cx, connector, &candidate, &secrets);
         let minted = self.0.verifier.mint(&subject).await.map_err(|error| super::refusal(&error))?;
-        self.0.secrets.put(&names, connector, candidate.secret_version - 1, &minted.secrets).await?;
+        let put = self.0.secrets.put(&names, connector, candidate.secret_version - 1, &minted.secrets).await;
+        if let Err(error) = put {
+            // The next try has another one made.
+            let subject = self.0.subject(cx, connector, &candidate, &minted.secrets);
+            self.0.revoke_if_it_can_be(&subject).await;
+            return Err(error.into());
+        }
+        let finding = Finding { expires_at: minted.expires_at, ..Finding::default() };
+        let mut tx = self.0.store.platform_tx().await?;
+        cx.fence.hold(&mut tx).await?;
+        held(cx)?.found(tx.conn(), &finding).await?;
+        tx.commit().await?;
         Ok(())
     }
 
@@ -158,7 +175,7 @@ impl Step for PutInForce {
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
-        let Change { candidate, before } = cx.input::<Change>()?;
+        let Change { candidate, before, .. } = cx.input::<Change>()?;
         let same_secret = candidate.secret_version == before.secret.version;
         let mut wanted = candidate.into_in_force(cx.now);
         if same_secret {
@@ -170,6 +187,11 @@ impl Step for PutInForce {
     /// Only ever called where it could not be told whether the change came into force; the old secret is
     /// still there.
     async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
+        let mut tx = self.0.store.platform_tx().await?;
+        cx.fence.hold(&mut tx).await?;
+        // What was found is of the change. What is put back is looked at again by the keeper.
+        held(cx)?.forget_found(tx.conn()).await?;
+        tx.commit().await?;
         self.put(cx, &cx.input::<Change>()?.before).await
     }
 }
@@ -202,12 +224,17 @@ impl Step for DestroyOld {
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
-        let Change { candidate, before } = cx.input::<Change>()?;
+        let Change { candidate, before, newest: before_newest } = cx.input::<Change>()?;
+        if !self.0.holds(cx).await? {
+            return Ok(());
+        }
         if candidate.secret_version != before.secret.version {
             // One that a rotation left is kept as long as was said.
             let keep = [Some(candidate.secret_version), before.retiring].into_iter().flatten();
             let keep: Vec<_> = keep.collect();
-            self.0.secrets.destroy_all_but(&candidate.names(), target(cx)?, &keep).await?;
+            // Up to what there was when it began, where there is no secret from now on.
+            let newest = candidate.secret_version.max(before_newest);
+            self.0.secrets.destroy_all_but(&candidate.names(), target(cx)?, newest, &keep).await?;
         }
         self.0.let_go(cx, Some(Kind::ConnectorUpdated)).await
     }
@@ -233,14 +260,18 @@ impl Step for KeepOld {
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
         let Rotation { change, overlap_s, revoke_old } = cx.input::<Rotation>()?;
         let old_version = change.before.secret.version;
+        if !self.0.holds(cx).await? {
+            return Ok(());
+        }
         let keep = [change.candidate.secret_version, old_version];
-        self.0.secrets.destroy_all_but(&change.candidate.names(), target(cx)?, &keep).await?;
+        let newest = change.candidate.secret_version;
+        self.0.secrets.destroy_all_but(&change.candidate.names(), target(cx)?, newest, &keep).await?;
         let overlap = time::Duration::seconds(i64::try_from(overlap_s).unwrap_or(i64::MAX));
         let mut tx = self.0.store.platform_tx().await?;
         cx.fence.hold(&mut tx).await?;
         if old_version > 0 {
             sqlx::query(
-                "UPDATE connector SET retiring_version = $3, retire_at = $4, retire_revokes = $5
+                "UPDATE connector SET retiring_version = $3, retire_at = $4, retire_revokes = $5, retire_config = $6
                  WHERE id = $1 AND operation_id = $2",
             )
             .bind(target(cx)?.uuid())
@@ -248,6 +279,7 @@ impl Step for KeepOld {
             .bind(old_version)
             .bind(cx.now.checked_add(overlap).unwrap_or(cx.now))
             .bind(revoke_old)
+            .bind(sqlx::types::Json(&change.before.config))
             .execute(tx.conn())
             .await
             .map_err(StoreError::on("note a secret to be destroyed"))?;

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Call, Client, SystemError, busy};
 
-/// How many versions of a secret are kept. A rotation needs two at a time (in force and staged, or in
-/// force and in overlap) and destroys what it replaces; the rest is room for changes made by hand.
-const MAX_VERSIONS: u32 = 10;
+/// How many versions of a secret are kept; OpenBao then forgets the oldest, whether or not it is in force.
+/// Versions whose values were destroyed count: each change that failed leaves one. Whoever writes a
+/// version looks first that none that is needed would be forgotten.
+pub(crate) const MAX_VERSIONS: u32 = 1000;
 
 /// How long a new store is waited for: it is ready in milliseconds, on a busy node in some tens of
 /// them, and a saga that came back later instead would cost every new tenant that time.

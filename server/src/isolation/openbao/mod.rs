@@ -24,7 +24,7 @@ mod check;
 mod client;
 mod credentials;
 mod keys;
-mod kv;
+pub(crate) mod kv;
 mod place;
 mod renewal;
 pub mod setup;
