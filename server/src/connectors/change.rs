@@ -48,7 +48,9 @@ impl Connectors {
         };
         let mut tx = self.store.tenant_tx(by.tenant()).await?;
         let tenant = usable_tenant(&mut tx).await?;
-        let known = free(store::lock(&mut tx, id, expected).await?)?;
+        // Who meets a change of the platform's own waits for its end, and is then told of the new revision.
+        let known = free(store::lock(&mut tx, id, None).await?)?;
+        known.refuse_unless(expected)?;
         wanted.check(kind_of(&known.connector)?).map_err(Error::invalid)?;
         if let Some(newest) = newest {
             known.refuse_unless_next(newest)?;

@@ -38,6 +38,8 @@ const SIDE_BY_SIDE: usize = 8;
 const CLAIM: i64 = 64;
 /// How often there is a look for what is due, at most.
 const POLL_MAX: Duration = Duration::from_secs(5);
+/// How long one far side may take over all of its calls: others wait behind it.
+const ASKED_FOR: Duration = Duration::from_secs(30);
 /// How soon a far side that did not answer is asked again; twice as long each time, up to the interval.
 const AGAIN_AFTER: Duration = Duration::from_secs(60);
 
@@ -227,7 +229,10 @@ impl Keeper {
             now,
             attempt: self.source.uuid(),
         };
-        let asked = self.verifier.verify(&subject).await;
+        let asked =
+            tokio::time::timeout(ASKED_FOR, self.verifier.verify(&subject)).await.unwrap_or_else(|_| {
+                Err(VerifyError::Unreachable { detail: "the far side took too long over it".to_owned() })
+            });
         let not_before = match &asked {
             Err(VerifyError::Busy { retry_after }) => *retry_after,
             _ => None,

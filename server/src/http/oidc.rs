@@ -17,13 +17,18 @@ use crate::app::App;
 use crate::error::Error;
 use crate::oidc::PUBLISHED_MAX_AGE;
 
-/// Whose trust is asked for.
+/// Whose trust is asked for. One that is missing is as bad as an empty one, and told at its field, to who may
+/// ask at all.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
     /// The connector's name; there may be no connector of that name yet.
+    #[serde(default)]
+    #[param(required)]
     connector: String,
     /// Its kind: one that does without a secret.
+    #[serde(default)]
+    #[param(required)]
     kind: String,
 }
 
