@@ -124,7 +124,7 @@ impl Api {
     }
 
     /// Changes the connector, if it is still at `revision` where one is given, and waits until the
-    /// change is in force.
+    /// change is in force. Where the server lost the secret, it is asked again.
     ///
     /// # Errors
     /// Any of [`Error`]; what was in force before then still is.
@@ -137,7 +137,7 @@ impl Api {
         patience: &Patience,
     ) -> Result<Operation, Error> {
         let _change = self.lists.change(tenant);
-        let mut once_more = true;
+        let (mut revision, mut once_more) = (revision, true);
         loop {
             let call = Call::new(Method::PATCH, format!("tenants/{tenant}/connectors/{id}"))
                 .body(change.to_body())
@@ -150,6 +150,11 @@ impl Api {
             match changed.await {
                 Err(error) if once_more && error.code() == Some(ProblemCode::SecretLost) => once_more = false,
                 settled => return settled,
+            }
+            // The change that came to nothing counts in the revision too.
+            if revision.is_some() {
+                let known = self.connector_read(tenant, id, patience).await?;
+                revision = Some(known.ok_or(Error::Vanished)?.revision);
             }
         }
     }

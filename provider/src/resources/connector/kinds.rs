@@ -160,10 +160,26 @@ impl Chosen<'_> {
     /// Whether the readable configuration is the same to the far system; not where something in it is
     /// not known yet.
     pub(super) fn has_config_of(&self, other: &Self) -> bool {
-        let own = |field: &Field| self.fields.get(field.name).unwrap_or(&Dynamic::Null);
-        let others = |field: &Field| other.fields.get(field.name).unwrap_or(&Dynamic::Null);
         self.kind == other.kind
-            && self.kind.fields.iter().all(|field| same(field.values, own(field), others(field)))
+            && self.kind.fields.iter().all(|field| same(field.values, self.value(field), other.value(field)))
+    }
+
+    /// Whether the far system, or what it is trusted by, is another than with `other` where the configuration
+    /// is sent; also where that is not known yet. Another way of writing counts, as it does to the server.
+    pub(super) fn leads_elsewhere(&self, other: &Self) -> bool {
+        let leads = |field: &&Field| {
+            matches!(field.values, FieldValues::Url | FieldValues::OneOf(_) | FieldValues::Certificates)
+        };
+        let is_written_alike = |field: &Field| {
+            let own = self.value(field).untyped();
+            own.is_wholly_known() && own == other.value(field).untyped()
+        };
+        !self.has_config_of(other)
+            && (self.kind != other.kind || !self.kind.fields.iter().filter(leads).all(is_written_alike))
+    }
+
+    fn value(&self, field: &Field) -> &Dynamic {
+        self.fields.get(field.name).unwrap_or(&Dynamic::Null)
     }
 
     /// What the state keeps of a configuration that the server has. Where it only writes something in

@@ -29,17 +29,21 @@ use crate::diagnose::{NOWHERE, diagnose};
 ///
 /// Its secrets are write-only: they go to the platform's vault and are never in a plan or a state.
 /// Without `secret_wo_version`, every plan asks the platform whether the configured secret differs
-/// from the one in force, so a new one is planned by itself. With it, the secret is sent when the
-/// version changes, and only then. A secret that somebody has changed in the vault by hand is sent anew
-/// in either case. Creating and changing a connector includes trying it out on the far system; what does
-/// not work is not put in force, unless `verify` says otherwise.
+/// from the one in force, so a new one is planned by itself; where something else changes as well, the
+/// apply asks, and the plan has `secret_version` known after it. With it, a new secret is one with a new
+/// version, and nobody is asked. In either case the secret is sent anew after somebody has changed it in
+/// the vault by hand, and together with a change of where the connector leads to: an address, a site, or
+/// the certificates that are trusted. Creating and changing a connector includes trying it out on the far
+/// system; what does not work is not put in force, unless `verify` says otherwise.
 ///
 /// The platform goes on asking the far system now and then. What it is told shows in
 /// `verification_status` and the like with the next refresh, and never makes a plan by itself.
 ///
-/// An import leaves nothing to change: `secret_wo_version` then reads `imported` and `timeouts` what is in
-/// force without any, until the next change of the connector puts down what is configured. While the
-/// version reads `imported`, every plan asks the platform whether the secret differs.
+/// An import leaves nothing to change, but where `on_destroy = "revoke"` is configured: it records `forget`,
+/// and the next apply puts `revoke` down, of which the platform hears nothing. `secret_wo_version` then reads
+/// `imported` and `timeouts` what is in force without any, until the next change of the connector puts down
+/// what is configured. While the version reads `imported`, every plan asks the platform whether the secret
+/// differs.
 #[derive(Schema, Clone, Default)]
 pub(crate) struct Connector {
     /// Stable identifier, `con_…`.
@@ -60,7 +64,8 @@ pub(crate) struct Connector {
     verify: Value<String>,
     /// How often the far system makes a new secret by the one in force, in days, 1 to 365. Only for kinds
     /// that can; never when absent. From the first such rotation on, the configured secret is sent only
-    /// when `secret_wo_version` changes, or after somebody has changed the one in the vault by hand.
+    /// when `secret_wo_version` or where the connector leads to changes, or after somebody has changed the
+    /// one in the vault by hand.
     #[attribute(optional, validate = checks::rotate_every_days)]
     rotate_every_days: Value<i64>,
     /// What becomes of the secret at the far system when the connector is destroyed. `forget`: it stays
@@ -69,7 +74,8 @@ pub(crate) struct Connector {
     #[attribute(optional, computed, default = "forget", validate = checks::on_destroy)]
     on_destroy: Value<String>,
     /// Any text that changes when the secrets do, such as a date. Without it, plans find out by
-    /// asking the platform.
+    /// asking the platform. Set it where a secret is ephemeral and may be another at the apply than at the
+    /// plan.
     #[attribute(optional, computed)]
     secret_wo_version: Value<String>,
     /// Counts the secrets that were put in force, from 1, those that the far system made included; 0 for
@@ -184,16 +190,21 @@ impl Resource for Connector {
         let (planned, config) = plan.into_parts();
         let (tenant, id) = (prior.tenant()?, prior.id()?);
         let chosen = config.chosen()?;
-        let change = planned.change(&prior, chosen);
-        if is_empty(&change) {
+        let may_be_new = planned.secret_version.is_unknown();
+        let is_new_secret = may_be_new && secret::of(cx, &prior, &config).find_out_if_new(cx, &prior).await?;
+        let change = planned.change(&prior, chosen, is_new_secret);
+        if is_empty(&change) && !may_be_new {
             saved.set(planned);
             return Ok(());
         }
         let (api, patience) = (cx.api()?.api()?, patience(cx));
-        let locate = |parts: &[String]| kinds::locate(chosen.kind, parts);
-        api.connector_update(tenant, id, &change, revision_seen(cx), &patience)
-            .await
-            .map_err(|error| diagnose(api, DOING, error, &locate))?;
+        if !is_empty(&change) {
+            let locate = |parts: &[String]| kinds::locate(chosen.kind, parts);
+            let changed = api.connector_update(tenant, id, &change, revision_seen(cx), &patience).await;
+            if let Err(error) = changed {
+                return Err(prior.update_refused(api, error, &locate, &patience).await);
+            }
+        }
         let connector =
             read(api, tenant, id, &patience).await.map_err(|error| diagnose(api, DOING, error, NOWHERE))?;
         state::keep_beside(cx, &connector);

@@ -2,8 +2,9 @@
 
 use tfplugin::{Cx, Diagnostics, Plan, Value};
 
+use super::Connector;
 use super::adopted::{self, Adopted};
-use super::{Connector, secret};
+use super::secret::{self, Secret};
 use crate::connection::Connection;
 
 /// Improves on the usual plan. An update of which the platform hears nothing, and one that finds nothing
@@ -23,8 +24,13 @@ pub(super) async fn plan(cx: &Cx<Connection>, plan: &mut Plan<Connector>) -> Res
     if prior.tenant_id != plan.planned.tenant_id {
         return Ok(());
     }
-    let is_new = secret::is_new(cx, plan).await?;
-    let planned = update(prior, &plan.config, plan.planned.clone(), is_new);
+    let may_be_new = match secret::of(cx, prior, &plan.config) {
+        // Core plans once more when it applies, and takes no new secret then where it was told that there
+        // is none; but one from something ephemeral may have changed meanwhile. So the apply finds out.
+        Secret::Ask(_) if is_heard(prior, &plan.planned) => true,
+        secret => secret.find_out_if_new(cx, prior).await?,
+    };
+    let planned = update(prior, &plan.config, plan.planned.clone(), may_be_new);
     plan.planned = planned;
     Ok(())
 }
@@ -38,14 +44,18 @@ fn create(plan: &mut Plan<Connector>) {
     }
 }
 
-/// The plan of an update of `prior`; the same as that where nothing is to be done.
-fn update(prior: &Connector, config: &Connector, usual: Connector, is_new_secret: bool) -> Connector {
-    let has_same_config = usual.has_config_of(prior);
-    let is_sent = is_new_secret
-        || !has_same_config
+/// Whether the platform hears of an update to `usual`, also if the secret stays.
+fn is_heard(prior: &Connector, usual: &Connector) -> bool {
+    !usual.has_config_of(prior)
         || usual.name != prior.name
         || usual.verify != prior.verify
-        || usual.rotate_every_days != prior.rotate_every_days;
+        || usual.rotate_every_days != prior.rotate_every_days
+}
+
+/// The plan of an update of `prior`; the same as that where nothing is to be done.
+fn update(prior: &Connector, config: &Connector, usual: Connector, may_have_new_secret: bool) -> Connector {
+    let has_same_config = usual.has_config_of(prior);
+    let is_sent = may_have_new_secret || is_heard(prior, &usual);
     let Adopted { planned: secret_wo_version, is_change: is_new_version } =
         adopted::version(&prior.secret_wo_version, &config.secret_wo_version);
     let Adopted { planned: timeouts, is_change: has_new_times } = prior.timeouts.adopting(&config.timeouts);
@@ -53,7 +63,7 @@ fn update(prior: &Connector, config: &Connector, usual: Connector, is_new_secret
         return prior.clone();
     }
     let told = |prior: &Value<String>| if is_sent { Value::Unknown } else { prior.clone() };
-    let gets_address = is_new_secret
+    let gets_address = may_have_new_secret
         && prior.inbound_url.is_null()
         && usual.kinds.kind().is_some_and(|kind| kind.inbound.is_some());
     Connector {
@@ -61,8 +71,8 @@ fn update(prior: &Connector, config: &Connector, usual: Connector, is_new_secret
         kinds: if has_same_config { prior.kinds.clone() } else { usual.kinds },
         secret_wo_version,
         timeouts,
-        // Unknown is how the plan says that there is a new secret.
-        secret_version: if is_new_secret { Value::Unknown } else { prior.secret_version },
+        // Unknown is how the plan says that there is, or may be, a new secret.
+        secret_version: if may_have_new_secret { Value::Unknown } else { prior.secret_version },
         secret_expires_at: told(&prior.secret_expires_at),
         verification_status: told(&prior.verification_status),
         verification_reason: told(&prior.verification_reason),

@@ -7,7 +7,7 @@ use tfplugin::{Cx, Diagnostic, Diagnostics, Path, Text, Value};
 
 use super::kinds::{Chosen, Kinds};
 use super::{Connector, DRIFTED, REVISION};
-use crate::api::{Api, Error};
+use crate::api::{Api, Error, Patience};
 use crate::checks::{FORGET, REVOKE};
 use crate::connection::Connection;
 use crate::diagnose::diagnose;
@@ -47,15 +47,15 @@ impl Connector {
         }
     }
 
-    /// What the platform is to be asked for to make `prior` this; `chosen` has the secrets.
-    pub(super) fn change(&self, prior: &Self, chosen: Chosen<'_>) -> ConnectorUpdate {
+    /// What the platform is to be asked for to make `prior` this; `chosen` has the secrets, which are sent
+    /// if they are new.
+    pub(super) fn change(&self, prior: &Self, chosen: Chosen<'_>, is_new_secret: bool) -> ConnectorUpdate {
         let turns = self.rotate_every_days != prior.rotate_every_days;
         ConnectorUpdate {
             name: (self.name != prior.name).then(|| text(&self.name)),
             config: (!self.has_config_of(prior)).then(|| chosen.config()),
-            // Unknown is how the plan says that there is a new secret. None at all, for a kind that can do
-            // without, is one too.
-            secrets: self.secret_version.is_unknown().then(|| chosen.secrets()).flatten(),
+            // None at all, for a kind that can do without, is one too.
+            secrets: is_new_secret.then(|| chosen.secrets()).flatten(),
             verify: self.verify_mode().filter(|_| self.verify != prior.verify),
             rotate_every_days: turns.then(|| self.rotate_every().unwrap_or_default()),
         }
@@ -106,6 +106,52 @@ impl Connector {
             last_verified_at: moment(connector.last_verified_at),
             inbound_url: connector.inbound_url.clone().into(),
             timeouts: self.timeouts,
+        })
+    }
+
+    /// Why the connector, of which this is the state, was not changed; if it is only the platform that has
+    /// changed it since, that.
+    pub(super) async fn update_refused(
+        &self,
+        api: &Api,
+        error: Error,
+        locate: &(dyn Fn(&[String]) -> Option<Path> + Sync),
+        patience: &Patience,
+    ) -> Diagnostics {
+        const DOING: &str = "Cannot change the connector";
+        // A fault that has a place in the request is not about the revision.
+        let is_stale = matches!(&error, Error::Problem(problem)
+            if problem.code == ProblemCode::PreconditionFailed && problem.errors.is_empty());
+        let moved = if is_stale { self.moved_by_the_platform(api, patience).await } else { None };
+        match moved {
+            Some(moved) => Diagnostic::error(format!("{DOING}: {moved}"))
+                .detail(
+                    "What is configured is as it was when this plan was made. Plan again, and apply that.",
+                )
+                .into(),
+            None => diagnose(api, DOING, error, locate),
+        }
+    }
+
+    /// What the platform has done of its own since this was read; none if something else has changed too,
+    /// or that cannot be told.
+    async fn moved_by_the_platform(&self, api: &Api, patience: &Patience) -> Option<String> {
+        let (tenant, id) = (self.tenant().ok()?, self.id().ok()?);
+        let connector = api.connector_read(tenant, id, patience).await.ok()??;
+        let now = self.clone().observed(&connector).ok()?;
+        let is_as_it_was = now.has_config_of(self)
+            && now.name == self.name
+            && now.verify == self.verify
+            && now.rotate_every_days == self.rotate_every_days;
+        is_as_it_was.then(|| {
+            if now.secret_version == self.secret_version {
+                "the platform has worked on it meanwhile".to_owned()
+            } else {
+                format!(
+                    "its secret was rotated meanwhile, and version {} is in force",
+                    connector.secret_version
+                )
+            }
         })
     }
 

@@ -1,14 +1,15 @@
 //! The connectors of the platform in memory.
 
 use axum::response::Response;
+use integraci_api::catalogue::{Field, FieldValues};
 use integraci_api::connectors::{Connector, ConnectorStatus, VerificationStatus, VerifyMode};
 use integraci_api::oidc::OidcTrust;
-use integraci_api::{ConnectorId, Page, ProblemCode, catalogue};
+use integraci_api::{ConnectorId, FieldProblem, Page, Problem, ProblemCode, catalogue};
 use serde_json::{Value as Json, json as value};
 use time::OffsetDateTime;
 
 use super::State;
-use crate::fake::{Seen, json, problem_of};
+use crate::fake::{Seen, json, problem, problem_of};
 
 impl State {
     pub(super) fn connectors(&mut self, method: &str, tenant: &str, rest: &[&str], seen: &Seen) -> Response {
@@ -17,7 +18,7 @@ impl State {
             ("GET", []) => self.connector_list(tenant, &seen.query),
             (_, [id, ..]) if !self.connectors.contains_key(*id) => problem_of(ProblemCode::NotFound),
             ("GET", [id]) => json(200, &self.connectors[*id]),
-            ("PATCH", [id]) => self.connector_update(id, &seen.json()),
+            ("PATCH", [id]) => self.connector_update(id, seen),
             ("DELETE", [id]) => {
                 if seen.query == "old_secret=revoke" {
                     self.revoked.push((*id).to_owned());
@@ -43,6 +44,7 @@ impl State {
     /// The far side has made the only connector a new secret.
     pub(crate) fn mint(&mut self) {
         self.connector().secret_version += 1;
+        self.connector().revision += 2;
         let id = self.connector().id.to_string();
         self.minted.insert(id);
     }
@@ -79,9 +81,19 @@ impl State {
         self.accepted("con", tenant, &id.to_string())
     }
 
-    fn connector_update(&mut self, id: &str, change: &Json) -> Response {
-        let mut connector = self.connectors[id].clone();
-        self.put(&mut connector, change);
+    fn connector_update(&mut self, id: &str, seen: &Seen) -> Response {
+        let (mut connector, change) = (self.connectors[id].clone(), seen.json());
+        if seen.header("if-match").is_some_and(|etag| etag != format!("\"{}\"", connector.revision)) {
+            return problem_of(ProblemCode::PreconditionFailed);
+        }
+        if let Some(field) = led_elsewhere(&connector, &change) {
+            let detail = format!("`{field}` changes, so the secret must be sent again with it");
+            return problem(
+                &Problem::new(ProblemCode::InvalidRequest, "a field is wrong")
+                    .with_errors(vec![FieldProblem::new("/secrets", detail)]),
+            );
+        }
+        self.put(&mut connector, &change);
         let tenant = connector.tenant_id.to_string();
         self.connectors.insert(id.to_owned(), connector);
         self.accepted("con", &tenant, id)
@@ -139,6 +151,20 @@ impl State {
         items.truncate(limit);
         json(200, &Page { items, next_cursor })
     }
+}
+
+/// The field whose change would have the secret in force sent to somewhere else.
+fn led_elsewhere(connector: &Connector, change: &Json) -> Option<&'static str> {
+    let config = change["config"].as_object()?;
+    let kind = catalogue::kind(&connector.kind).unwrap();
+    if connector.secret_version == 0 || change["secrets"].is_object() {
+        return None;
+    }
+    let leads = |field: &&Field| {
+        matches!(field.values, FieldValues::Url | FieldValues::OneOf(_) | FieldValues::Certificates)
+    };
+    let mut leading = kind.fields.iter().filter(leads);
+    leading.find(|field| config.get(field.name) != connector.config.get(field.name)).map(|field| field.name)
 }
 
 pub(super) fn oidc_trust(tenant: &str, query: &str) -> Response {
