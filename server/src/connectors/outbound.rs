@@ -203,6 +203,9 @@ pub struct Answer {
     pub body: Zeroizing<Vec<u8>>,
     /// Where it came from, after redirects.
     pub url: Url,
+    /// Whether a redirect led to another origin on the way: it then answers a call without credentials,
+    /// also where the last redirect led back.
+    pub left_origin: bool,
 }
 
 impl fmt::Debug for Answer {
@@ -299,6 +302,7 @@ impl Outbound {
 
     async fn follow(&self, request: Request) -> Result<Answer, OutboundError> {
         let Request { method, mut url, headers, mut credentials, body, follows_redirects } = request;
+        let mut left_origin = false;
         for _ in 0..=REDIRECTS_MAX {
             self.check(&url)?;
             let call = self.0.http.request(method.clone(), url.clone());
@@ -312,10 +316,11 @@ impl Outbound {
                 Some(next) => {
                     if next.origin() != url.origin() {
                         credentials.clear();
+                        left_origin = true;
                     }
                     url = next;
                 }
-                None => return self.read(url, response).await,
+                None => return self.read(url, left_origin, response).await,
             }
         }
         Err(OutboundError::TooManyRedirects)
@@ -334,7 +339,12 @@ impl Outbound {
         if self.0.addresses.host_allowed(url) { Ok(()) } else { Err(OutboundError::AddressNotAllowed) }
     }
 
-    async fn read(&self, url: Url, mut response: Response) -> Result<Answer, OutboundError> {
+    async fn read(
+        &self,
+        url: Url,
+        left_origin: bool,
+        mut response: Response,
+    ) -> Result<Answer, OutboundError> {
         let mut body = Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(|failed| class_of(&failed))? {
             if body.len() + chunk.len() > self.0.max_body_bytes {
@@ -343,7 +353,7 @@ impl Outbound {
             body.extend_from_slice(&chunk);
         }
         let headers = std::mem::take(response.headers_mut());
-        Ok(Answer { status: response.status(), headers, body, url })
+        Ok(Answer { status: response.status(), headers, body, url, left_origin })
     }
 }
 

@@ -268,7 +268,11 @@ async fn a_slack_token_is_revoked_and_one_that_is_gone_is_success() {
 async fn sonarqube_tells_the_organisation_the_project_and_when_the_token_ends() {
     let far_side = FarSide::start().await.unwrap();
     let sonarqube = case(&far_side, "sonarqube");
-    assert_eq!(sonarqube.clone().with("organization", "other").refusal().await, "/config/organization");
+    // The second is there for all to see, and the user is no member of it.
+    for organization in ["other", "open"] {
+        let refused = sonarqube.clone().with("organization", organization).refusal().await;
+        assert_eq!(refused, "/config/organization", "{organization}");
+    }
     assert_eq!(sonarqube.clone().with("project", "none").refusal().await, "/config/project");
     assert_eq!(sonarqube.clone().with("project", "other_app").refusal().await, "/config/project");
     assert_eq!(sonarqube.clone().with_secret("token", "a:b").refusal().await, "/secrets/token");

@@ -1,7 +1,12 @@
 //! Connectors to a vault, against the real OpenBao: each test in a namespace of its own.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
 use integraci_server::connectors::verify::VerifyError;
 use local_platform::Endpoints;
 use reqwest::Method;
@@ -236,6 +241,10 @@ async fn a_jwt_of_the_platform_is_a_login_that_leaves_no_token_behind() {
             "token_policies": ["default"],
         })
     };
+    let mut blind = role(identity.subject(), "integraci");
+    blind["token_policies"] = json!(["none"]);
+    blind["token_no_default_policy"] = json!(true);
+    vault.admin("auth/team/jwt/role/blind", blind).await;
     for (name, subject, audience) in [
         ("ours", identity.subject(), "integraci"),
         ("named", identity.subject(), "vault"),
@@ -253,21 +262,72 @@ async fn a_jwt_of_the_platform_is_a_login_that_leaves_no_token_behind() {
     by("named", json!({ "audience": "vault" })).verify().await.unwrap();
     assert_eq!(vault.tokens().await, before);
 
-    for role in ["named", "others", "nonesuch"] {
+    for role in ["named", "others", "nonesuch", "blind"] {
         let refused = by(role, json!({})).verify().await;
         assert_eq!(pointer(refused), "/config/role", "{role}");
     }
     assert!(detail(by("others", json!({})).verify().await).contains(identity.subject()));
+    assert!(detail(by("blind", json!({})).verify().await).contains("auth/token/lookup-self"));
     let elsewhere = by("ours", json!({ "mount": "nonesuch" }));
     assert_eq!(pointer(elsewhere.verify().await), "/config/mount");
+}
+
+/// A far side that answers lookups and revocations so.
+async fn scripted(lookup: Response, revocation: StatusCode) -> Connector {
+    let lookup = Arc::new(Mutex::new(Some(lookup)));
+    let looked_up = move || async move { lookup.lock().unwrap().take().unwrap_or_default() };
+    let app = axum::Router::new()
+        .route("/v1/auth/token/lookup-self", get(looked_up))
+        .route("/v1/auth/token/revoke-self", post(move || async move { revocation }));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    Connector::new("vault", json!({ "url": url })).with("token", "s.any")
+}
+
+fn redirect(to: &str) -> Response {
+    (StatusCode::TEMPORARY_REDIRECT, [(LOCATION, to)]).into_response()
+}
+
+/// It would be asked without the token, and answers 200 to anybody.
+#[tokio::test]
+async fn what_is_behind_a_redirect_or_no_vault_says_nothing_of_the_token() {
+    let open = axum::Router::new().fallback(async || axum::Json(json!({ "data": { "accessor": "a" } })));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let elsewhere = format!("http://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, open).await });
+    let connector = scripted(redirect(&elsewhere), StatusCode::NO_CONTENT).await;
+    assert_eq!(pointer(connector.verify().await), "/config/url");
+
+    for data in [json!({}), json!({ "orphan": true, "num_uses": 0, "expire_time": null })] {
+        let no_vault = axum::Json(json!({ "data": data })).into_response();
+        let connector = scripted(no_vault, StatusCode::NO_CONTENT).await;
+        assert_eq!(pointer(connector.verify().await), "/config/url");
+    }
+    let a_vault = axum::Json(json!({ "data": { "accessor": "a" } })).into_response();
+    scripted(a_vault, StatusCode::NO_CONTENT).await.verify().await.unwrap();
+}
+
+#[tokio::test]
+async fn only_a_lookup_that_is_refused_makes_a_refused_revocation_a_done_one() {
+    let revoke = async |lookup: Response| scripted(lookup, StatusCode::FORBIDDEN).await.revoke().await;
+    assert_eq!(revoke(StatusCode::FORBIDDEN.into_response()).await, Ok(()));
+    for lookup in [
+        redirect("http://127.0.0.1:1/"),
+        StatusCode::NOT_FOUND.into_response(),
+        StatusCode::BAD_REQUEST.into_response(),
+        StatusCode::OK.into_response(),
+    ] {
+        let status = lookup.status();
+        assert_eq!(pointer(revoke(lookup).await), "/config/url", "{status}");
+    }
 }
 
 /// A vault whose statuses mean what they mean to a vault alone.
 #[tokio::test]
 async fn a_vaults_own_statuses_are_told_apart() {
     let far_side = async |status: u16| {
-        let app = axum::Router::new()
-            .fallback(move || async move { axum::http::StatusCode::from_u16(status).unwrap() });
+        let app = axum::Router::new().fallback(move || async move { StatusCode::from_u16(status).unwrap() });
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await });

@@ -265,6 +265,125 @@ async fn an_open_registry_is_still_asked_whether_it_takes_the_password() {
     assert_eq!(pointer(refused), "/secrets/password");
 }
 
+/// A registry that is open to everyone and takes any login shows nothing of this one.
+#[tokio::test]
+async fn a_registry_that_looks_at_no_login_verifies_none() {
+    let far_side = Scripted::start("127.0.0.1", |_, _| StatusCode::OK.into_response()).await;
+    let settings = json!({ "url": far_side.url, "username": "robot" });
+    for secret in [("password", "hush"), ("token", "hush")] {
+        assert_eq!(pointer(verify("container_registry", settings.clone(), secret).await), "/config/url");
+    }
+    let seen = far_side.seen();
+    assert_eq!(seen.len(), 4, "{seen:?}");
+    assert!(seen.iter().all(|(_, credentials)| credentials.as_deref() != Some(BASIC)));
+}
+
+/// Whoever is behind the redirect gets no login, and says 200 to everybody.
+#[tokio::test]
+async fn a_redirect_to_an_open_registry_verifies_no_login() {
+    let challenge = |value: String| (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, value)]);
+    let open = Scripted::start("127.0.0.1", |path, _| match path.starts_with("/token") {
+        true => axum::Json(json!({ "token": "anybodys" })).into_response(),
+        false => StatusCode::OK.into_response(),
+    })
+    .await;
+    let redirect = {
+        let open = open.url.clone();
+        move |path: &str| (StatusCode::FOUND, [(header::LOCATION, format!("{open}{path}"))]).into_response()
+    };
+    for secret in [("password", "hush"), ("token", "hush")] {
+        // All of it; what has a login; and the token service alone.
+        let always = redirect.clone();
+        let all = Scripted::start("127.0.0.1", move |path, _| always(path)).await;
+        let with_login = redirect.clone();
+        let some = Scripted::start("127.0.0.1", move |path, credentials| match credentials {
+            Some(_) => with_login(path),
+            None => challenge("Basic realm=\"r\"".to_owned()).into_response(),
+        })
+        .await;
+        let of_service = redirect.clone();
+        let service = Scripted::start("127.0.0.1", move |path, _| of_service(path)).await;
+        let realm = format!("Bearer realm=\"{}/token\"", service.url);
+        let by_service = Scripted::start("127.0.0.1", move |_, credentials| match credentials {
+            Some("Bearer anybodys") => StatusCode::OK.into_response(),
+            _ => challenge(realm.clone()).into_response(),
+        })
+        .await;
+        for (front, expected) in [
+            (&all, "/config/url"),
+            (&some, "/config/url"),
+            (&by_service, if secret.0 == "token" { "/secrets/token" } else { "/config/url" }),
+        ] {
+            let settings = json!({ "url": front.url, "username": "robot" });
+            assert_eq!(pointer(verify("container_registry", settings, secret).await), expected);
+        }
+    }
+    assert!(open.seen().iter().all(|(_, credentials)| credentials.is_none()));
+}
+
+/// There and back again: the login is lost on the way, although the answer is the registry's own.
+#[tokio::test]
+async fn a_redirect_that_comes_back_verifies_no_login() {
+    let home = Arc::new(Mutex::new(String::new()));
+    let back = Arc::clone(&home);
+    let there = Scripted::start("127.0.0.1", move |_, _| {
+        let location = format!("{}/open", back.lock().unwrap());
+        (StatusCode::FOUND, [(header::LOCATION, location)]).into_response()
+    })
+    .await;
+    let location = there.url.clone();
+    let far_side = Scripted::start("127.0.0.1", move |path, credentials| match (path, credentials) {
+        ("/open", _) => StatusCode::OK.into_response(),
+        (_, None) => {
+            (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Basic realm=\"r\"")]).into_response()
+        }
+        (_, Some(_)) => (StatusCode::FOUND, [(header::LOCATION, location.clone())]).into_response(),
+    })
+    .await;
+    home.lock().unwrap().clone_from(&far_side.url);
+    let settings = json!({ "url": far_side.url, "username": "robot" });
+    let refused = verify("container_registry", settings, ("password", "hush")).await;
+    assert_eq!(pointer(refused), "/config/url");
+}
+
+/// As Azure's registries do: what pulls does not list the tags.
+#[tokio::test]
+async fn a_registry_that_names_another_scope_gets_a_token_of_that() {
+    const READS: &str = "repository:acme/app:metadata_read";
+    let home = Arc::new(Mutex::new(String::new()));
+    let service = Arc::clone(&home);
+    let far_side = Scripted::start("127.0.0.1", move |path, credentials| {
+        let challenge = |scope: &str| {
+            let realm = service.lock().unwrap();
+            let bearer = format!("Bearer realm=\"{realm}/token\",service=\"s\",scope=\"{scope}\"");
+            (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, bearer)]).into_response()
+        };
+        let given = |token: &str| axum::Json(json!({ "access_token": token })).into_response();
+        match (path.split('?').next().unwrap(), credentials) {
+            ("/token", Some(BASIC)) if path.contains("metadata_read") => given("reads"),
+            ("/token", Some(BASIC)) => given("pulls"),
+            ("/token", _) => StatusCode::UNAUTHORIZED.into_response(),
+            ("/v2/", Some("Bearer pulls")) => StatusCode::OK.into_response(),
+            ("/v2/acme/app/tags/list", Some("Bearer reads")) => StatusCode::OK.into_response(),
+            ("/v2/acme/app/tags/list", _) => challenge(READS),
+            ("/v2/acme/closed/tags/list", _) => challenge("repository:acme/closed:metadata_read"),
+            _ => challenge(""),
+        }
+    })
+    .await;
+    home.lock().unwrap().clone_from(&far_side.url);
+    let of = |repository: &str| json!({ "url": far_side.url, "username": "robot", "repository": repository });
+    verify("container_registry", of("acme/app"), ("password", "hush")).await.unwrap();
+    // Once more and no oftener, and never for a token that is sent as it is.
+    let closed = verify("container_registry", of("acme/closed"), ("password", "hush")).await;
+    assert_eq!(pointer(closed), "/secrets/password");
+    let traded = |(path, _): &Noted| path.starts_with("/token");
+    assert_eq!(far_side.seen().iter().filter(|noted| traded(noted)).count(), 4);
+    let fixed = verify("container_registry", of("acme/app"), ("token", "pulls")).await;
+    assert_eq!(pointer(fixed), "/secrets/token");
+    assert_eq!(far_side.seen().iter().filter(|noted| traded(noted)).count(), 4);
+}
+
 #[tokio::test]
 async fn what_is_no_registry_points_at_the_address() {
     for (status, challenge) in

@@ -1,8 +1,9 @@
 //! Bitbucket Cloud, as far as a token is concerned.
 //!
 //! Rules: Bitbucket Cloud REST API 2.0. An API token is the password of its account's email; an access
-//! token is a bearer, and has no user. Errors are `{"type": "error", "error": {"message": …}}`. There is one
-//! workspace, `acme`, that everybody may see who sends no token or a good one.
+//! token is a bearer, and has no user. Errors are `{"type": "error", "error": {"message": …}}`. There are two
+//! workspaces, `acme` and `other`, that everybody may see who sends no token or a good one; every account is a
+//! member of `acme` and of no other.
 
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ use super::{FarSide, Refusal, Shared, bearer};
 
 const KIND: &str = "bitbucket";
 const WORKSPACE: &str = "acme";
+const OTHER_WORKSPACE: &str = "other";
 
 #[derive(Debug, Default)]
 pub(super) struct Bitbucket {
@@ -46,17 +48,28 @@ impl FarSide {
 }
 
 pub(super) fn routes() -> Router<Shared> {
-    let routes = Router::new().route("/user", get(user)).route("/workspaces/{workspace}", get(workspace));
+    let routes = Router::new()
+        .route("/user", get(user))
+        .route("/user/workspaces/{workspace}/permission", get(permission))
+        .route("/workspaces/{workspace}", get(workspace));
     Router::new().nest("/bitbucket/2.0", routes)
 }
 
 async fn user(State(shared): State<Shared>, headers: HeaderMap) -> Result<Json<Value>, Refusal> {
-    match caller(&shared, &headers)? {
-        Caller::Account => Ok(Json(json!({ "type": "user", "uuid": "{7}", "display_name": "Robot" }))),
-        Caller::AccessToken => {
-            Err(refusal(StatusCode::FORBIDDEN, "This API is not accessible by this authentication mechanism"))
-        }
-        Caller::Nobody => Err(refusal(StatusCode::UNAUTHORIZED, "Authentication required")),
+    account(&shared, &headers)?;
+    Ok(Json(json!({ "type": "user", "uuid": "{7}", "display_name": "Robot" })))
+}
+
+async fn permission(
+    State(shared): State<Shared>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Refusal> {
+    account(&shared, &headers)?;
+    if name == WORKSPACE {
+        Ok(Json(json!({ "type": "workspace_membership", "permission": "member" })))
+    } else {
+        Err(no_workspace())
     }
 }
 
@@ -66,10 +79,21 @@ async fn workspace(
     headers: HeaderMap,
 ) -> Result<Json<Value>, Refusal> {
     caller(&shared, &headers)?;
-    if name == WORKSPACE {
-        Ok(Json(json!({ "type": "workspace", "uuid": "{1}", "slug": WORKSPACE, "name": "Acme" })))
+    if name == WORKSPACE || name == OTHER_WORKSPACE {
+        Ok(Json(json!({ "type": "workspace", "uuid": "{1}", "slug": name, "name": name })))
     } else {
-        Err(refusal(StatusCode::NOT_FOUND, "No workspace with such an identifier."))
+        Err(no_workspace())
+    }
+}
+
+/// That it is an account that asks.
+fn account(shared: &Shared, headers: &HeaderMap) -> Result<(), Refusal> {
+    match caller(shared, headers)? {
+        Caller::Account => Ok(()),
+        Caller::AccessToken => {
+            Err(refusal(StatusCode::FORBIDDEN, "This API is not accessible by this authentication mechanism"))
+        }
+        Caller::Nobody => Err(refusal(StatusCode::UNAUTHORIZED, "Authentication required")),
     }
 }
 
@@ -90,6 +114,10 @@ fn caller(shared: &Shared, headers: &HeaderMap) -> Result<Caller, Refusal> {
     }
     let message = "Token is invalid, expired, or not supported for this endpoint.";
     Err(refusal(StatusCode::UNAUTHORIZED, message))
+}
+
+fn no_workspace() -> Refusal {
+    refusal(StatusCode::NOT_FOUND, "No workspace with such an identifier.")
 }
 
 fn refusal(status: StatusCode, message: &str) -> Refusal {

@@ -4,8 +4,8 @@
 //! with an empty password. `authentication/validate` answers 200 to anybody; everything else is a 401
 //! without a body to who is not logged in. A token that ends says so in a header of every answer.
 //!
-//! The organisation is `acme`, its project `acme_app`; `other_app` is somebody else's that anybody may
-//! see. A token allowed as `sonarqube/ending` ends on 2030-01-01.
+//! The user's organisation is `acme`, its project `acme_app`; the organisation `open` and the project
+//! `other_app` are somebody else's that anybody may see. A token allowed as `sonarqube/ending` ends on 2030-01-01.
 
 use std::collections::BTreeMap;
 
@@ -21,6 +21,7 @@ use super::{Shared, registry};
 const KIND: &str = "sonarqube";
 const ENDING: &str = "sonarqube/ending";
 const ORGANIZATION: &str = "acme";
+const OPEN_ORGANIZATION: &str = "open";
 
 pub(super) fn routes() -> Router<Shared> {
     Router::new()
@@ -43,8 +44,10 @@ async fn organizations(
 ) -> Response {
     let Some(login) = login(&shared, &headers) else { return StatusCode::UNAUTHORIZED.into_response() };
     let asked = query.get("organizations").map(String::as_str).unwrap_or_default();
-    let known = asked.split(',').any(|key| key == ORGANIZATION);
-    let found = if known { json!([{ "key": ORGANIZATION, "name": "Acme" }]) } else { json!([]) };
+    let is_of_member = query.get("member").is_some_and(|member| member == "true");
+    let shown = |key: &&str| *key == ORGANIZATION || (*key == OPEN_ORGANIZATION && !is_of_member);
+    let found: Vec<_> =
+        asked.split(',').filter(shown).map(|key| json!({ "key": key, "name": key })).collect();
     login.answer(StatusCode::OK, json!({ "organizations": found }))
 }
 

@@ -4,7 +4,9 @@
 //! it, so it tells only that an Artifactory is there. A token proves itself at the access service of the
 //! platform, which lies beside Artifactory and tells a token of itself; a password (or an API key) where
 //! Artifactory gives a user the encrypted form of what he logged in with, which it never does for the
-//! anonymous one. That form is dropped unread. Facts: JFrog REST APIs ("System Health Ping", "Get Token
+//! anonymous one. That form is dropped unread. The access service has not looked at a token's audience
+//! since 7.68, and nothing of Artifactory's own is closed to the anonymous user and open to every token:
+//! that Artifactory is in the audience is not checked. Facts: JFrog REST APIs ("System Health Ping", "Get Token
 //! by ID", "Get User Encrypted Password", "Folder Info"). That a server which encrypts no passwords says so
 //! by a 409, to who is logged in, is in no document: the open-source edition does it.
 
@@ -133,8 +135,8 @@ impl<'a> Api<'a> {
             }
             404 => Err(VerifyError::refused(
                 URL_POINTER,
-                "there is no access service beside this Artifactory; give the platform's address with \
-                 `/artifactory` at its end",
+                "there is no access service beside this Artifactory, or it is older than 7.53.1 and cannot tell \
+                 a token of itself; give the platform's address with `/artifactory` at its end",
             )),
             _ => Err(self.declined(&answer)),
         }

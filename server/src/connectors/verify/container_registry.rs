@@ -2,8 +2,10 @@
 //!
 //! `GET /v2/` without credentials tells how to log in: `Basic`, or `Bearer` with the `realm` of a
 //! token service that takes the password and gives a token. A named repository is then read by its
-//! list of tags. Credentials go to the registry's own origin, and to the realm that it names from that
-//! origin; a registry that redirects elsewhere is refused rather than followed with them.
+//! list of tags; where that takes a token of another scope, its 401 names it. Credentials go to the
+//! registry's own origin, and to the realm that it names from that origin; an answer from elsewhere says
+//! nothing of them and is refused, whatever it is. So is a registry that is open to everyone and lets in
+//! any login: nothing can be learnt there.
 
 use async_trait::async_trait;
 use http_auth::ChallengeRef;
@@ -11,6 +13,7 @@ use integraci_api::SecretText;
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use serde::Deserialize;
 use url::Url;
+use uuid::Uuid;
 
 use super::far_side::{self, Asked, FarSide, below};
 use super::{Protocol, URL_POINTER, Verified, VerifyError};
@@ -63,6 +66,14 @@ impl<'a> Login<'a> {
             Self::Token(_) => "/secrets/token",
         }
     }
+
+    /// What is sent where no other token is traded for it.
+    fn authorization(&self) -> Result<HeaderValue, VerifyError> {
+        match self {
+            Self::Password { username, password } => far_side::basic(username, password, self.pointer()),
+            Self::Token(token) => far_side::bearer(token, self.pointer()),
+        }
+    }
 }
 
 struct Registry<'a> {
@@ -89,29 +100,47 @@ struct Token {
 impl Registry<'_> {
     /// What to send as `Authorization`.
     async fn log_in(&self) -> Result<HeaderValue, VerifyError> {
-        let (username, password) = match self.login {
-            Login::Token(token) => return far_side::bearer(token, self.login.pointer()),
-            Login::Password { username, password } => (username, password),
-        };
-        let basic = far_side::basic(username, password, self.login.pointer())?;
-        let answer = self.far_side.send(self.asked(REGISTRY), Request::get(self.endpoint(&[""]))).await?;
-        match answer.status.as_u16() {
-            // Open to everyone; whether it takes the password is seen when it is sent.
-            200 => Ok(basic),
-            401 if answer.url.origin() != self.base.origin() => Err(VerifyError::refused(
-                URL_POINTER,
-                format!("{REGISTRY} redirects to another host; give the address that it redirects to"),
-            )),
-            401 => match challenge(&answer.headers) {
-                Some(Challenge::Basic) => Ok(basic),
+        let as_it_is = self.login.authorization()?;
+        let answer = self.send(REGISTRY, Request::get(self.endpoint(&[""]))).await?;
+        match (answer.status.as_u16(), &self.login) {
+            // Open to everyone; whether it takes the login is seen when it is sent.
+            (200, _) => {
+                self.refuses_others().await?;
+                Ok(as_it_is)
+            }
+            (401, Login::Token(_)) => Ok(as_it_is),
+            (401, Login::Password { .. }) => match challenge(&answer.headers) {
+                Some(Challenge::Basic) => Ok(as_it_is),
                 Some(Challenge::Bearer { realm, service, scope }) => {
-                    self.token(&realm, service, scope, basic).await
+                    let scope = self.repository.map(pull).or(scope);
+                    self.token(&realm, service, scope, as_it_is).await
                 }
                 None => Err(VerifyError::refused(
                     URL_POINTER,
                     format!("{REGISTRY} asks for neither a Basic nor a Bearer login"),
                 )),
             },
+            _ => Err(self.declined(REGISTRY, &answer)),
+        }
+    }
+
+    /// That a login which cannot be good is refused by a registry that asks for none: it would otherwise
+    /// take any.
+    async fn refuses_others(&self) -> Result<(), VerifyError> {
+        // A user of its own: a real one might be locked out.
+        let nobodys = SecretText::new(Uuid::new_v4().simple().to_string());
+        let authorization = match self.login {
+            Login::Token(_) => far_side::bearer(&nobodys, URL_POINTER)?,
+            Login::Password { .. } => far_side::basic(nobodys.expose(), &nobodys, URL_POINTER)?,
+        };
+        let request = Request::get(self.endpoint(&[""])).authorization(authorization);
+        let answer = self.send(REGISTRY, request).await?;
+        match answer.status.as_u16() {
+            401 | 403 => Ok(()),
+            200 => Err(VerifyError::refused(
+                URL_POINTER,
+                format!("{REGISTRY} is open to everyone and looks at no login, so none can be verified"),
+            )),
             _ => Err(self.declined(REGISTRY, &answer)),
         }
     }
@@ -126,14 +155,12 @@ impl Registry<'_> {
     ) -> Result<HeaderValue, VerifyError> {
         let no_token = || VerifyError::refused(URL_POINTER, format!("{TOKEN_SERVICE} gives no token"));
         let mut url = Url::parse(realm).map_err(|_| no_token())?;
-        let wanted = self.repository.map(|name| format!("repository:{name}:pull")).or(scope);
-        for (name, value) in [("service", service), ("scope", wanted)] {
+        for (name, value) in [("service", service), ("scope", scope)] {
             if let Some(value) = value {
                 url.query_pairs_mut().append_pair(name, &value);
             }
         }
-        let answer =
-            self.far_side.send(self.asked(TOKEN_SERVICE), Request::get(url).authorization(basic)).await?;
+        let answer = self.send(TOKEN_SERVICE, Request::get(url).authorization(basic)).await?;
         match answer.status.as_u16() {
             200 => {
                 let given: Token = serde_json::from_slice(&answer.body).map_err(|_| no_token())?;
@@ -147,7 +174,7 @@ impl Registry<'_> {
 
     async fn read_api(&self, authorization: &HeaderValue) -> Result<(), VerifyError> {
         let request = Request::get(self.endpoint(&[""])).authorization(authorization.clone());
-        let answer = self.far_side.send(self.asked(REGISTRY), request).await?;
+        let answer = self.send(REGISTRY, request).await?;
         match answer.status.as_u16() {
             200 => Ok(()),
             status @ (401 | 403) => Err(self.secret_refused(REGISTRY, status)),
@@ -159,11 +186,10 @@ impl Registry<'_> {
         let Some(repository) = self.repository else {
             return Ok(());
         };
-        let path: Vec<_> = repository.split('/').chain(["tags", "list"]).collect();
-        let mut url = self.endpoint(&path);
-        url.set_query(Some("n=1"));
-        let request = Request::get(url).authorization(authorization.clone());
-        let answer = self.far_side.send(self.asked(REGISTRY), request).await?;
+        let mut answer = self.tags(repository, authorization.clone()).await?;
+        if let Some(wider) = self.token_for(repository, &answer).await? {
+            answer = self.tags(repository, wider).await?;
+        }
         match answer.status.as_u16() {
             200 => Ok(()),
             404 => Err(VerifyError::refused(
@@ -178,6 +204,37 @@ impl Registry<'_> {
             )),
             _ => Err(self.declined(REGISTRY, &answer)),
         }
+    }
+
+    async fn tags(&self, repository: &str, authorization: HeaderValue) -> Result<Answer, VerifyError> {
+        let path: Vec<_> = repository.split('/').chain(["tags", "list"]).collect();
+        let mut url = self.endpoint(&path);
+        url.set_query(Some("n=1"));
+        self.send(REGISTRY, Request::get(url).authorization(authorization)).await
+    }
+
+    /// A token of the scope that a 401 names, where that is not what was asked for: Azure's registries list
+    /// tags by `metadata_read`.
+    async fn token_for(&self, repository: &str, answer: &Answer) -> Result<Option<HeaderValue>, VerifyError> {
+        if answer.status != 401 || matches!(self.login, Login::Token(_)) {
+            return Ok(None);
+        }
+        match challenge(&answer.headers) {
+            Some(Challenge::Bearer { realm, service, scope: Some(scope) }) if scope != pull(repository) => {
+                self.token(&realm, service, Some(scope), self.login.authorization()?).await.map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Makes a call, whose answer comes from the origin that was called.
+    async fn send(&self, who: &str, request: Request) -> Result<Answer, VerifyError> {
+        let answer = self.far_side.send(self.asked(who), request).await?;
+        if answer.left_origin {
+            let detail = format!("{who} redirects to another host; give the address that it redirects to");
+            return Err(VerifyError::refused(URL_POINTER, detail));
+        }
+        Ok(answer)
     }
 
     /// An address below `/v2/`.
@@ -208,6 +265,11 @@ impl Registry<'_> {
             ),
         }
     }
+}
+
+/// The scope that reads a repository.
+fn pull(repository: &str) -> String {
+    format!("repository:{repository}:pull")
 }
 
 /// The challenge to answer: Bearer before Basic, as it gives away least.

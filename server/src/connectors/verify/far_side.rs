@@ -290,7 +290,8 @@ mod tests {
             let headers = [(name.parse().unwrap(), HeaderValue::from_static(value))];
             let url = Url::parse("https://x.example").unwrap();
             let (status, body) = (reqwest::StatusCode::TOO_MANY_REQUESTS, Zeroizing::new(Vec::new()));
-            let answer = Answer { status, headers: headers.into_iter().collect(), body, url };
+            let headers = headers.into_iter().collect();
+            let answer = Answer { status, headers, body, url, left_origin: false };
             reset_after(&answer, now).map(|pause| pause.as_secs())
         };
         assert_eq!(reset("ratelimit-reset", "7"), Some(7));

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use integraci_api::SecretText;
 use reqwest::header::HeaderValue;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -40,10 +41,23 @@ impl Protocol for Vault {
             let gained = api.log_in().await?;
             let looked_up = api.lookup_self(&gained).await;
             api.give_back(&gained).await;
+            looked_up?.ok_or_else(|| {
+                VerifyError::refused(
+                    ROLE,
+                    "the token that the role gives may not look itself up (status 403); its policies need `read` \
+                     on `auth/token/lookup-self`",
+                )
+            })?;
             // What the platform gained and gave back says nothing of a secret that is kept.
-            return looked_up.map(|_| Verified::default());
+            return Ok(Verified::default());
         };
-        let held = api.lookup_self(token).await?;
+        let held = api.lookup_self(token).await?.ok_or_else(|| {
+            VerifyError::refused(
+                TOKEN,
+                "the vault refused the token (status 403): it is wrong, expired or revoked, or its policies lack \
+                 `read` on `auth/token/lookup-self`",
+            )
+        })?;
         if held.num_uses > 0 {
             return Err(VerifyError::refused(
                 TOKEN,
@@ -67,13 +81,12 @@ impl Protocol for Vault {
                 "the vault does not revoke this token (status 400), as it is with batch tokens; it ends by itself",
             )),
             // Worthless already, unless it is good for other things and may only not do this.
-            403 => match api.lookup_self(token).await {
-                Ok(_) => Err(VerifyError::refused(
+            403 => match api.lookup_self(token).await? {
+                Some(_) => Err(VerifyError::refused(
                     TOKEN,
                     "the token may not revoke itself; its policies need `update` on `auth/token/revoke-self`",
                 )),
-                Err(VerifyError::Refused { .. }) => Ok(()),
-                Err(other) => Err(other),
+                None => Ok(()),
             },
             _ => Err(api.declined(&answer)),
         }
@@ -110,6 +123,9 @@ impl Protocol for Vault {
 /// What a token is, as it sees itself.
 #[derive(Deserialize)]
 struct Held {
+    /// Every token has one, which tells the answer from any other JSON.
+    #[serde(rename = "accessor")]
+    _accessor: IgnoredAny,
     /// RFC 3339; none for a token that does not end.
     expire_time: Option<String>,
     #[serde(default)]
@@ -152,21 +168,14 @@ impl<'a> Api<'a> {
         Ok(Self { far_side, base: far_side.address("url", "")?, namespace })
     }
 
-    async fn lookup_self(&self, token: &SecretText) -> Result<Held, VerifyError> {
+    /// None where the vault refuses the token: it is not good any more, or may not do this.
+    async fn lookup_self(&self, token: &SecretText) -> Result<Option<Held>, VerifyError> {
         let url = self.endpoint(&["auth", "token", "lookup-self"]);
-        let answer = self.send(self.with_headers(Request::get(url), Some(token))?).await?;
+        let request = Request::get(url).redirect_is_answer();
+        let answer = self.send(self.with_headers(request, Some(token))?).await?;
         match answer.status.as_u16() {
-            200..=299 => Ok(self.json::<LookedUp>(&answer)?.data),
-            // The token is not sent to another host.
-            _ if answer.url.origin() != self.base.origin() => Err(VerifyError::refused(
-                URL_POINTER,
-                "the vault redirects to another host; give the address that it redirects to",
-            )),
-            403 => Err(VerifyError::refused(
-                TOKEN,
-                "the vault refused the token (status 403): it is wrong, expired or revoked, or its policies lack \
-                 `read` on `auth/token/lookup-self`",
-            )),
+            200..=299 => Ok(Some(self.json::<LookedUp>(&answer)?.data)),
+            403 => Ok(None),
             _ => Err(self.declined(&answer)),
         }
     }
@@ -227,13 +236,12 @@ impl<'a> Api<'a> {
 
     /// Whether a token that was made can take the place of the one that made it.
     async fn usable(&self, made: &SecretText) -> Result<Held, VerifyError> {
-        let held = self.lookup_self(made).await.map_err(|error| match error {
-            VerifyError::Refused { .. } => VerifyError::refused(
+        let held = self.lookup_self(made).await?.ok_or_else(|| {
+            VerifyError::refused(
                 TOKEN_ROLE,
                 "the token that the role makes may not look itself up; its policies need `read` on \
                  `auth/token/lookup-self`",
-            ),
-            other => other,
+            )
         })?;
         if held.num_uses > 0 {
             return Err(VerifyError::refused(

@@ -55,6 +55,12 @@ async fn each_fault_points_at_its_field() {
             assert_eq!(connector.with("workspace", workspace).refused_at().await, "/config/workspace");
         }
     }
+    // Its name is public: a good access token, whose it is nobody tells, sees it as well as its own.
+    let of_others = json!("other");
+    let api = api_token_at(&far_side.address("bitbucket")).with("workspace", of_others.clone());
+    assert_eq!(api.refused_at().await, "/config/workspace");
+    let access = access_token_at(&far_side.address("bitbucket")).with("workspace", of_others);
+    assert_eq!(access.verify().await, Ok(Verified::default()));
     let colon = access_token_at(&far_side.address("bitbucket")).with("email", "a:b");
     assert_eq!(colon.refused_at().await, "/config/email");
     let elsewhere = api_token_at(far_side.url());
@@ -63,7 +69,7 @@ async fn each_fault_points_at_its_field() {
 
 #[tokio::test]
 async fn a_token_whose_scopes_do_not_reach_is_told_so() {
-    let far_side = Heard::start(|line| match line.contains("/user") {
+    let far_side = Heard::start(|line| match line.ends_with("/user") {
         true => ok(&json!({ "type": "user", "uuid": "{7}" })),
         false => StatusCode::FORBIDDEN.into_response(),
     })
@@ -73,10 +79,14 @@ async fn a_token_whose_scopes_do_not_reach_is_told_so() {
 
 #[tokio::test]
 async fn requests_are_as_the_documentation_has_them() {
-    let far_side = Heard::start(|_| ok(&json!({ "uuid": "{7}", "slug": "acme" }))).await;
+    let far_side =
+        Heard::start(|_| ok(&json!({ "uuid": "{7}", "slug": "acme", "permission": "member" }))).await;
     access_token_at(&far_side.url).verify().await.unwrap();
     api_token_at(&far_side.url).verify().await.unwrap();
-    assert_eq!(far_side.lines(), ["GET /2.0/workspaces/acme", "GET /2.0/user", "GET /2.0/workspaces/acme"]);
+    assert_eq!(
+        far_side.lines(),
+        ["GET /2.0/workspaces/acme", "GET /2.0/user", "GET /2.0/user/workspaces/acme/permission"]
+    );
     let bearer = format!("Bearer {TOKEN}");
     let basic = format!("Basic {}", STANDARD.encode(format!("{EMAIL}:{TOKEN}")));
     assert_eq!(far_side.header("authorization"), [bearer.as_str(), &basic, &basic]);
