@@ -58,7 +58,7 @@ impl At<'_> {
             let about = format!("{}: {}, {what}", self.kind.name, other.name);
             self.tried.secrets.push(Canary::of(&about, &value));
             let value = match other.format {
-                SecretFormat::Text => value,
+                SecretFormat::Text | SecretFormat::WebhookKey => value,
                 SecretFormat::PrivateKey => {
                     format!("-----BEGIN PRIVATE KEY-----\n{value}\n-----END PRIVATE KEY-----\n")
                 }

@@ -61,6 +61,7 @@ pub(crate) fn secret_limits(secret: &Secret) -> String {
     let bytes = format!("{} to {SECRET_MAX_BYTES} bytes", secret.min_bytes);
     match secret.format {
         SecretFormat::Text => bytes,
+        SecretFormat::WebhookKey => format!("{bytes}, also of what is base64 behind `whsec_`"),
         SecretFormat::PrivateKey => format!("one private key in PEM and nothing else, {bytes}"),
     }
 }

@@ -76,7 +76,7 @@ fn value(values: FieldValues) -> Json {
 
 fn secret(secret: &Secret) -> String {
     match secret.format {
-        SecretFormat::Text => format!("{MARK}-{}", secret.name),
+        SecretFormat::Text | SecretFormat::WebhookKey => format!("{MARK}-{}", secret.name),
         SecretFormat::PrivateKey => pem("PRIVATE KEY"),
     }
 }

@@ -89,12 +89,12 @@ pub const KINDS: &[Kind] = &[
         secrets: &[
             secret(
                 "token",
-                "Access token or identity token; the platform's access service must be in its audience.",
+                "Access token or identity token; before Artifactory 7.68 the platform's access service must be in its audience.",
             ),
             secret("password", "Password or API key of the user."),
         ],
         secret_rule: SecretRule::ExactlyOne,
-        verified_by: "`GET /api/system/ping`; then the token at `GET /access/api/v1/tokens/me`, which tells when it expires, or the password at `GET /api/security/encryptedPassword`; and the repository's root where one is named.",
+        verified_by: "`GET /api/system/ping`; then the token at `GET /access/api/v1/tokens/me`, which tells when it expires, or the password at `GET /api/security/encryptedPassword`; and the repository's root where one is named. That a token's audience has Artifactory in it is not checked.",
         tested: Tested::Double("JFrog Artifactory REST API"),
         ..PLAIN
     },
@@ -108,7 +108,11 @@ pub const KINDS: &[Kind] = &[
                 "The role, such as `arn:aws:iam::123456789012:role/integraci`.",
                 FieldValues::Text,
             ),
-            optional("region", "Region whose STS is asked; without it the global one.", FieldValues::Text),
+            optional(
+                "region",
+                "Region whose STS is asked. Without it the global one, which there is not for a role of China or GovCloud: it needs a region, or `sts_url`.",
+                FieldValues::Text,
+            ),
             AUDIENCE,
             optional("sts_url", "Address of STS, where it is not the region's own.", FieldValues::Url),
         ],
@@ -178,7 +182,7 @@ pub const KINDS: &[Kind] = &[
             secret("token", "API token of the account, or access token of the workspace."),
             webhook_secret("webhook_secret", "Secret of the webhooks that Bitbucket sends here."),
         ],
-        verified_by: "`GET /2.0/user` where the token is an account's, and the workspace.",
+        verified_by: "Where the token is an account's, `GET /2.0/user` and what the account may in the workspace; else the workspace, which shows that an access token is good. That an access token is of this workspace is not checked.",
         tested: Tested::Double("Bitbucket Cloud REST API 2.0"),
         inbound: Some(Inbound { secret: "webhook_secret", signed_by: "`X-Hub-Signature`, HMAC-SHA256" }),
         ..PLAIN
@@ -202,7 +206,7 @@ pub const KINDS: &[Kind] = &[
             secret("token", "Bearer token, sent as it is."),
         ],
         secret_rule: SecretRule::ExactlyOne,
-        verified_by: "`GET /v2/` with the registry's own challenge answered, and the repository's tags listed where one is named.",
+        verified_by: "`GET /v2/` with the registry's own challenge answered, or, where it is open to everyone, with a made-up login that must be refused; and the repository's tags listed where one is named.",
         tested: Tested::Real("CNCF distribution 3.1.2; the token protocol against a double of ours"),
         ..PLAIN
     },
@@ -471,7 +475,11 @@ pub const KINDS: &[Kind] = &[
         ],
         secrets: &[Secret {
             min_bytes: 16,
-            ..secret("hmac_key", "Key of the HMAC-SHA256 signature (Standard Webhooks), at least 16 bytes.")
+            format: SecretFormat::WebhookKey,
+            ..secret(
+                "hmac_key",
+                "Key of the HMAC-SHA256 signature (Standard Webhooks): the key itself, or `whsec_` and its base64.",
+            )
         }],
         verified_by: "A signed `integraci.ping` event that the receiver answers with a 2xx status.",
         tested: Tested::Double("Standard Webhooks 1.0.0"),

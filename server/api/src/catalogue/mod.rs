@@ -5,7 +5,10 @@ mod kinds;
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use crate::{FieldProblem, SecretText};
 
@@ -97,6 +100,9 @@ pub enum SecretFormat {
     Text,
     /// One PEM block with a private key, and nothing before or after it.
     PrivateKey,
+    /// The key of a signature (Standard Webhooks): its own bytes, or `whsec_` and the base64 of them. At
+    /// least [`Secret::min_bytes`] of them either way.
+    WebhookKey,
 }
 
 /// Which of a kind's secrets must be there.
@@ -252,6 +258,16 @@ impl Secret {
                     self.name
                 )),
             },
+            SecretFormat::WebhookKey => {
+                let Some(encoded) = text.strip_prefix("whsec_") else { return Ok(()) };
+                match STANDARD.decode(encoded).map(Zeroizing::new) {
+                    Ok(key) if key.len() >= self.min_bytes => Ok(()),
+                    _ => Err(format!(
+                        "`{}` that begins with `whsec_` goes on with the base64 of at least {} bytes",
+                        self.name, self.min_bytes
+                    )),
+                }
+            }
         }
     }
 }
@@ -411,6 +427,24 @@ mod tests {
             registry.check_secrets(&one("hmac_key"), "/secrets").unwrap_err()[0].pointer,
             "/secrets/hmac_key"
         );
+    }
+
+    #[test]
+    fn a_webhooks_key_is_measured_as_what_it_signs_with() {
+        let faults = |key: &str| {
+            let secrets = BTreeMap::from([("hmac_key".to_owned(), SecretText::new(key.to_owned()))]);
+            kind("webhook").unwrap().check_secrets(&secrets, "/secrets")
+        };
+        for key in ["0123456789abcdef", "whsec_MDEyMzQ1Njc4OWFiY2RlZg==", "not_whsec_but_long_enough"] {
+            assert_eq!(faults(key), Ok(()), "{key}");
+        }
+        // The last is fifteen bytes, though more than sixteen characters.
+        for key in ["0123456789abcde", "whsec_", "whsec_not base64 at all", "whsec_MDEyMzQ1Njc4OWFiY2Rl"] {
+            let faults = faults(key).unwrap_err();
+            assert_eq!(faults.len(), 1, "{key}");
+            assert_eq!(faults[0].pointer, "/secrets/hmac_key", "{key}");
+            assert!(!faults[0].detail.contains(key), "{key}");
+        }
     }
 
     #[test]

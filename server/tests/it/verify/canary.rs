@@ -220,7 +220,7 @@ fn canary(secret: &Secret, url: &str, key: &str) -> SecretText {
             "users": [{ "name": "u", "user": { "token": CANARY } }],
         })
         .to_string(),
-        (SecretFormat::Text, _) => CANARY.to_owned(),
+        (SecretFormat::Text | SecretFormat::WebhookKey, _) => CANARY.to_owned(),
     })
 }
 
