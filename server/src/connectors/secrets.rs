@@ -183,8 +183,8 @@ impl ConnectorSecrets {
         version: i64,
         retiring: Option<i64>,
     ) -> Result<bool, SecretError> {
-        let live = self.live_versions(tenant, connector).await?.into_iter();
-        Ok(live.filter(|known| Some(*known) != retiring).last().unwrap_or(0) == version)
+        let mut live = self.live_versions(tenant, connector).await?.into_iter();
+        Ok(live.rfind(|known| Some(*known) != retiring).unwrap_or(0) == version)
     }
 
     /// Destroys the values of every version up to `newest` but those of `keep`: also what somebody left who

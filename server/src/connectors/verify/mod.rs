@@ -1,5 +1,5 @@
 //! Verification: whether the far side takes a connector's configuration and secret, asked by the far
-//! side's own protocol. One file a kind, each a [`Protocol`];
+//! side's own protocol. One file a kind, each a `Protocol`;
 //! [`catalogue`](integraci_api::catalogue) says which there are.
 //!
 //! Calls the far side through [`Outbound`] alone, does not retry and keeps nothing. What the far side
