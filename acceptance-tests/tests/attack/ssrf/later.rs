@@ -50,12 +50,17 @@ fn changes(machine: &Machine, tenant: &Tenant, side: &FarSide) -> Result<Score> 
             |port: u16| json!({ "url": format!("http://{host}:{port}/"), "events": ["tenant.updated"] });
         let (there, nowhere) = (config(machine.port()), config(machine.silent_port()));
 
-        let change = |config: &Value| tenant.change(&id, &json!({ "config": config }));
+        // Without the secret it would be refused for that.
+        let secrets = json!({ "hmac_key": key });
+        let change = |config: &Value| tenant.change(&id, &json!({ "config": config, "secrets": secrets }));
         let what = format!("a change to {host}");
         judge(&mut score, &what, change(&there)?, change(&nowhere)?, &address());
         ensure_same(&what, &before, &tenant.connector(&id)?)?;
 
-        let change = |config: &Value| tenant.change(&id, &json!({ "config": config, "verify": "optional" }));
+        let change = |config: &Value| {
+            let body = json!({ "config": config, "secrets": secrets, "verify": "optional" });
+            tenant.change(&id, &body)
+        };
         let (changed_there, again_there) = (change(&there)?, tenant.verify(&id)?);
         let (changed_nowhere, again_nowhere) = (change(&nowhere)?, tenant.verify(&id)?);
         let what = format!("a change to {host} that is in force unverified");
