@@ -157,7 +157,8 @@ async fn a_tenant_is_told_what_to_have_trusted() {
         ("connector=Prod&kind=aws", "/connector"),
         ("connector=prod&kind=slack", "/kind"),
         ("connector=prod&kind=", "/kind"),
-        ("connector=prod", ""),
+        ("connector=prod", "/kind"),
+        ("kind=aws", "/connector"),
     ] {
         let refused = app.send(Method::GET, &own(query), None).await;
         assert_eq!(refused.problem(), ("invalid_request", vec![pointer]), "{query}");
