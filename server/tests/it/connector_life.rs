@@ -415,3 +415,36 @@ async fn ten_changes_that_fail_do_not_push_the_secret_in_force_out() {
     assert_eq!(it.live_versions().await, [1]);
     assert_eq!(it.verified_now().await["verification_status"], "verified");
 }
+
+#[tokio::test]
+async fn a_secret_that_a_connector_does_without_since_is_revoked_all_the_same() {
+    let bao = Bao::new().await;
+    let app = App::with(&bao, Vec::new()).await;
+    let tenant = app.tenant().await;
+    let token = async || {
+        let wanted = json!({"policies": ["default"], "ttl": "1h"});
+        let (status, made) = bao.root(Method::POST, "", "auth/token/create-orphan", wanted).await;
+        assert_eq!(status, 200, "{made}");
+        made["auth"]["client_token"].as_str().unwrap().to_owned()
+    };
+    let (first, second) = (token().await, token().await);
+    let config = json!({"url": bao.config.address, "namespace": bao.path("")});
+    let wanted = json!({"name": "vault", "kind": "vault", "config": config, "secrets": {"token": first}});
+    let made = install(&app, tenant, wanted).await;
+    let path = format!("/v1/tenants/{tenant}/connectors/{}", made.target_id);
+    let it = Installed { app, bao, tenant, path };
+    let rotation = json!({"secrets": {"token": second}, "overlap_s": 3600, "old_secret": "revoke"});
+    assert_eq!(it.rotate(rotation).await.state, OperationState::Succeeded);
+    let without = it.change(json!({"secrets": {}, "verify": "off"})).await;
+    assert_eq!(without.state, OperationState::Succeeded, "{without:?}");
+    assert_eq!(it.live_versions().await, [1], "the one that is kept, and not the one that was in force");
+
+    let is_good = async |token: &str| {
+        it.bao.call(token, Method::GET, "", "auth/token/lookup-self", Value::Null).await.0 == 200
+    };
+    assert!(is_good(&first).await);
+    it.overlap_is_over().await;
+    it.until(|connector| connector["retiring"].is_null() && connector["status"] == "active").await;
+    assert!(!is_good(&first).await, "it was to be revoked");
+    assert!(it.live_versions().await.is_empty());
+}

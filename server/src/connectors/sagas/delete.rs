@@ -3,6 +3,8 @@
 //! `connector_retire`: what is left of a rotation: the old secret revoked, where that was asked for →
 //!   destroyed. What fails is tried again an hour later.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use integraci_api::{ProblemCode, catalogue};
 use serde::{Deserialize, Serialize};
@@ -110,21 +112,27 @@ impl Revoked {
         if !self.must_be {
             // A rotation may have left some of the secrets as they were.
             let mut tx = self.world.store.platform_tx().await?;
-            let in_force = sqlx::query_scalar("SELECT secret_version FROM connector WHERE id = $1")
+            let in_force: i64 = sqlx::query_scalar("SELECT secret_version FROM connector WHERE id = $1")
                 .bind(connector.uuid())
                 .fetch_one(tx.conn())
                 .await
                 .map_err(StoreError::on("read which secret is in force"))?;
             drop(tx);
-            let in_force = self.world.secrets.get(&candidate.names(), connector, in_force).await?;
+            let in_force = match in_force {
+                // It has done without one since.
+                0 => BTreeMap::new(),
+                version => self.world.secrets.get(&candidate.names(), connector, version).await?,
+            };
             secrets.retain(|name, old| in_force.get(name).is_none_or(|new| new.expose() != old.expose()));
             if secrets.is_empty() {
                 return Ok(());
             }
-            let needed = catalogue::kind(&candidate.kind).is_some_and(|kind| {
+            // What is revoked goes by the secret that a kind cannot be without: if that is still in force,
+            // there is nothing to revoke.
+            let still_in_force = catalogue::kind(&candidate.kind).is_some_and(|kind| {
                 kind.secrets.iter().any(|own| own.required && !secrets.contains_key(own.name))
             });
-            if needed {
+            if still_in_force {
                 return Ok(());
             }
         }
