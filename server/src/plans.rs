@@ -1,9 +1,9 @@
-//! The plans a tenant can be on, and the limits that each brings.
+//! The plans a tenant can be on, and what each brings.
 
 use std::collections::BTreeMap;
 
 use integraci_api::FieldProblem;
-use integraci_api::quotas::DIMENSIONS;
+use integraci_api::quotas::{DIMENSIONS, OnExceed, dimension};
 
 use crate::error::Error;
 
@@ -12,8 +12,69 @@ use crate::error::Error;
 pub struct Plan {
     /// The word in requests.
     pub name: String,
-    /// The limit of every dimension.
+    /// The limit of every dimension, in base units.
     pub limits: BTreeMap<String, i64>,
+    /// What becomes of events past a month's limit.
+    pub on_exceed: OnExceed,
+    /// What else comes with it, in the platform team's own words.
+    pub features: Vec<String>,
+    /// What it costs at Stripe; a plan without is billed nowhere.
+    pub stripe: Option<StripePrices>,
+}
+
+/// What a plan is called at Stripe.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StripePrices {
+    /// The recurring price, `price_…`.
+    pub price: String,
+    /// The meter of each metered dimension that is billed by use.
+    #[serde(default)]
+    pub meters: BTreeMap<String, StripeMeter>,
+}
+
+/// A meter at Stripe.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StripeMeter {
+    /// The `event_name` that it listens to.
+    pub event_name: String,
+    /// The meter itself, `mtr_…`, whose sums are compared with ours.
+    pub meter_id: String,
+    /// The price that bills it, `price_…`.
+    pub price: String,
+}
+
+impl Plan {
+    /// What the API shows of it.
+    #[must_use]
+    pub fn view(&self) -> integraci_api::plans::Plan {
+        let Self { name, limits, on_exceed, features, .. } = self.clone();
+        integraci_api::plans::Plan { name, limits, on_exceed, features }
+    }
+
+    /// What is wrong with it, a line each.
+    fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        for known in DIMENSIONS {
+            let field = format!("plans: `{}` needs limits.{}", self.name, known.name);
+            match self.limits.get(known.name) {
+                None => faults.push(field),
+                Some(limit) => {
+                    faults.extend(known.check(*limit).err().map(|detail| format!("{field}: {detail}")))
+                }
+            }
+        }
+        for name in self.limits.keys().filter(|name| dimension(name).is_none()) {
+            faults.push(format!("plans: `{}` limits `{name}`, which is not a dimension", self.name));
+        }
+        for name in self.stripe.iter().flat_map(|stripe| stripe.meters.keys()) {
+            if !dimension(name).is_some_and(|known| known.holds == integraci_api::quotas::Holds::Metered) {
+                faults.push(format!("plans: `{}` bills `{name}`, which is not metered", self.name));
+            }
+        }
+        faults
+    }
 }
 
 /// Every plan, by name. Every plan has a limit for every dimension.
@@ -29,17 +90,7 @@ impl Plans {
         let mut faults = Vec::new();
         let mut by_name = BTreeMap::new();
         for plan in plans {
-            for dimension in DIMENSIONS {
-                if plan.limits.get(dimension.name).is_none_or(|limit| *limit < 0) {
-                    faults.push(format!(
-                        "plans: `{}` needs limits.{} of zero or more",
-                        plan.name, dimension.name
-                    ));
-                }
-            }
-            for name in plan.limits.keys().filter(|name| integraci_api::quotas::dimension(name).is_none()) {
-                faults.push(format!("plans: `{}` limits `{name}`, which is not a dimension", plan.name));
-            }
+            faults.extend(plan.faults());
             let name = plan.name.clone();
             if name.is_empty() || by_name.insert(name.clone(), plan).is_some() {
                 faults.push(format!("plans: the name `{name}` is empty or used twice"));
@@ -54,11 +105,22 @@ impl Plans {
     /// What is shipped: free, team, enterprise.
     #[must_use]
     pub fn shipped() -> Self {
-        let plan = |name: &str, connectors| {
-            let limits = BTreeMap::from([("connectors".to_owned(), connectors)]);
-            (name.to_owned(), Plan { name: name.to_owned(), limits })
+        let plan = |n: usize, name: &str, on_exceed| {
+            let limits = SHIPPED.iter().map(|(dimension, limits)| ((*dimension).to_owned(), limits[n]));
+            let plan = Plan {
+                name: name.to_owned(),
+                limits: limits.collect(),
+                on_exceed,
+                features: Vec::new(),
+                stripe: None,
+            };
+            (name.to_owned(), plan)
         };
-        Self(BTreeMap::from([plan("free", 3), plan("team", 20), plan("enterprise", 200)]))
+        Self(BTreeMap::from([
+            plan(0, "free", OnExceed::Refuse),
+            plan(1, "team", OnExceed::Allow),
+            plan(2, "enterprise", OnExceed::Allow),
+        ]))
     }
 
     /// The plan of a name.
@@ -83,5 +145,39 @@ impl Plans {
     /// Every plan, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Plan> {
         self.0.values()
+    }
+}
+
+const MI: i64 = 1 << 20;
+const GI: i64 = 1 << 30;
+
+/// The limits of free, team and enterprise. Team: a small team's pipelines fit, and no tenant can crowd out
+/// the others.
+const SHIPPED: &[(&str, [i64; 3])] = &[
+    ("connectors", [3, 20, 200]),
+    ("secrets", [30, 200, 2_000]),
+    ("api_tokens", [5, 50, 500]),
+    ("api_requests_per_minute", [300, 1_200, 6_000]),
+    ("pipeline_runs_per_month", [500, 10_000, 200_000]),
+    ("deploys_per_month", [100, 2_000, 40_000]),
+    ("pods", [10, 50, 500]),
+    ("cpu", [2_000, 8_000, 64_000]),
+    ("memory", [4 * GI, 16 * GI, 128 * GI]),
+    ("storage", [10 * GI, 100 * GI, 2_048 * GI]),
+    ("nats_connections", [20, 100, 1_000]),
+    ("nats_stream_bytes", [64 * MI, 256 * MI, 4 * GI]),
+    ("nats_payload_bytes", [MI, MI, MI]),
+    ("openbao_requests_per_second", [20, 100, 1_000]),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shipped_is_what_a_configuration_could_say() {
+        let shipped = Plans::shipped();
+        assert_eq!(Plans::new(shipped.iter().cloned().collect()), Ok(shipped));
+        assert_eq!(SHIPPED.len(), DIMENSIONS.len());
     }
 }

@@ -181,6 +181,8 @@ fn a_token_of_a_tenant_sees_nothing_of_another() -> Result<()> {
         "connectors:write",
         "quotas:read",
         "quotas:write",
+        "usage:read",
+        "usage:write",
         "tokens:write",
     ];
     let (_, value) = token(&api, &token_body("own", &scopes, Some(&own)))?;

@@ -21,6 +21,8 @@ fn token(api: &Api, tenant: &str) -> Result<String> {
         "connectors:write",
         "quotas:read",
         "quotas:write",
+        "usage:read",
+        "usage:write",
         "tokens:write",
     ];
     let body = json!({ "name": "owner", "scopes": scopes, "tenant_id": tenant });

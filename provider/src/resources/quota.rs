@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use integraci_api::quotas::{DIMENSIONS, LIMIT_MAX, QuotaSet, dimension};
+use integraci_api::quotas::{QuotaSet, dimension, unknown_dimension};
 use integraci_api::{ProblemCode, TenantId};
 use tfplugin::{
     Cx, Diagnostic, Diagnostics, ImportBy, Imported, Path, Planned, Resource, Saved, Schema, Text, Value,
@@ -18,7 +18,9 @@ use crate::views::tenant_named;
 /// How much a tenant may have. There is one quota a tenant; what it does not limit is limited by the
 /// tenant's plan. Destroying it goes back to the plan's limits.
 ///
-/// The dimensions are: `connectors`, the connectors of the tenant, those being installed included.
+/// The dimensions are: `connectors`, `secrets`, `api_tokens`, `api_requests_per_minute`,
+/// `pipeline_runs_per_month`, `deploys_per_month`, `pods`, `cpu`, `memory`, `storage`, `nats_connections`,
+/// `nats_stream_bytes`, `nats_payload_bytes` and `openbao_requests_per_second`.
 #[derive(Schema, Clone, Default)]
 pub(crate) struct Quota {
     /// The tenant. A change replaces the quota.
@@ -124,30 +126,27 @@ impl Quota {
 
     fn to_request(&self) -> QuotaSet {
         let limits = self.limits.as_known().into_iter().flatten();
-        let numbers =
-            limits.filter_map(|(name, limit)| Some((name.clone(), limit.as_deref()?.parse().ok()?)));
-        QuotaSet { limits: numbers.collect() }
+        let numbers = limits.filter_map(|(name, limit)| {
+            Some((name.clone(), dimension(name)?.parse(limit.as_deref()?).ok()?))
+        });
+        QuotaSet { limits: numbers.collect(), on_exceed: None }
     }
 }
 
 /// Whether there is such a dimension, and the limit is written as the server writes it.
 fn check(name: &str, limit: &Value<String>) -> Result<(), String> {
-    if dimension(name).is_none() {
-        let known: Vec<_> = DIMENSIONS.iter().map(|dimension| dimension.name).collect();
-        return Err(format!("unknown dimension; there are: {}", known.join(", ")));
-    }
-    let Some(text) = limit.as_deref() else { return Ok(()) };
-    match text.parse::<i64>() {
-        Ok(number) if (0..=LIMIT_MAX).contains(&number) && number.to_string() == *text => Ok(()),
-        _ => Err(format!("a limit is a whole number from 0 to {LIMIT_MAX}, without leading zeros")),
-    }
+    let Some(dimension) = dimension(name) else { return Err(unknown_dimension()) };
+    limit.as_deref().map_or(Ok(()), |text| dimension.parse(text).map(drop))
 }
 
 /// The limits that the server has. A dimension that the user sets to null has none there.
 fn observed(numbers: &BTreeMap<String, i64>, before: Option<Limits>) -> Limits {
     let nulls = before.into_iter().flatten().filter(|(_, limit)| limit.is_null());
-    let numbers = numbers.iter().map(|(name, number)| (name.clone(), number.to_string().into()));
-    nulls.chain(numbers).collect()
+    let write = |name: &str, number: i64| {
+        dimension(name).map_or_else(|| number.to_string(), |dimension| dimension.write(number))
+    };
+    let texts = numbers.iter().map(|(name, number)| (name.clone(), write(name, *number).into()));
+    nulls.chain(texts).collect()
 }
 
 fn set_refused(api: &Api, error: Error) -> Diagnostics {
@@ -163,6 +162,8 @@ fn set_refused(api: &Api, error: Error) -> Diagnostics {
 
 #[cfg(test)]
 mod tests {
+    use integraci_api::quotas::DIMENSIONS;
+
     use super::*;
 
     #[test]

@@ -16,6 +16,7 @@ pub mod keys;
 pub mod oidc;
 pub mod operations;
 pub mod page;
+pub mod plans;
 pub mod problem;
 pub mod quotas;
 pub mod secret;

@@ -27,6 +27,12 @@ pub enum Scope {
     /// Set quotas.
     #[serde(rename = "quotas:write")]
     QuotasWrite,
+    /// Read what is metered: usage and statements.
+    #[serde(rename = "usage:read")]
+    UsageRead,
+    /// Send events to be metered.
+    #[serde(rename = "usage:write")]
+    UsageWrite,
     /// Make attestations of a tenant's isolation. Reading them takes `tenants:read`.
     #[serde(rename = "attestations:write")]
     AttestationsWrite,
@@ -47,6 +53,8 @@ impl Scope {
         Self::ConnectorsWrite,
         Self::QuotasRead,
         Self::QuotasWrite,
+        Self::UsageRead,
+        Self::UsageWrite,
         Self::AttestationsWrite,
         Self::CredentialsWrite,
         Self::TokensWrite,
@@ -62,6 +70,8 @@ impl Scope {
             Self::ConnectorsWrite => "connectors:write",
             Self::QuotasRead => "quotas:read",
             Self::QuotasWrite => "quotas:write",
+            Self::UsageRead => "usage:read",
+            Self::UsageWrite => "usage:write",
             Self::AttestationsWrite => "attestations:write",
             Self::CredentialsWrite => "credentials:write",
             Self::TokensWrite => "tokens:write",

@@ -1,9 +1,9 @@
 //! The configuration: a TOML file, overridden by the environment (`INTEGRACI_SERVER__OPENBAO__TOKEN`
 //! sets `openbao.token`). Checked at start, every fault told at once, none of them quoting a value.
 
+mod plans;
 mod systems;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::isolation::keycloak::KeycloakConfig;
 use crate::isolation::kubernetes::KubernetesConfig;
 use crate::isolation::nats::NatsConfig;
 use crate::isolation::openbao::OpenBaoConfig;
-use crate::plans::{Plan, Plans};
+use crate::plans::Plans;
 use crate::store::{PLATFORM_ROLE, StoreConfig, TENANT_ROLE};
 
 pub use systems::{Admin, CellConfig};
@@ -105,7 +105,7 @@ struct File {
     outbound: Outbound,
     http: Http,
     operations: Operations,
-    plans: Option<Vec<PlanEntry>>,
+    plans: Option<Vec<plans::PlanEntry>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -151,13 +151,6 @@ struct Http {
 struct Operations {
     lease_s: Option<u64>,
     late_s: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct PlanEntry {
-    name: String,
-    limits: BTreeMap<String, i64>,
 }
 
 impl Config {
@@ -251,13 +244,7 @@ impl File {
         let outbound = self.outbound.check(&mut faults);
         let plans = match self.plans {
             None => Some(Plans::shipped()),
-            Some(entries) => {
-                let plans = entries
-                    .into_iter()
-                    .map(|entry| Plan { name: entry.name, limits: entry.limits })
-                    .collect();
-                Plans::new(plans).map_err(|plan_faults| faults.0.extend(plan_faults)).ok()
-            }
+            Some(entries) => plans::plans(entries).map_err(|plan_faults| faults.0.extend(plan_faults)).ok(),
         };
         let shipped = HttpLimits::default();
         let http = HttpLimits {
@@ -392,6 +379,28 @@ mod tests {
     }
 
     #[test]
+    fn a_plan_leaves_out_what_is_as_shipped() {
+        let plans = r#"
+            [[plans]]
+            name = "team"
+            limits = { memory = "2Gi", cpu = 0.5 }
+            on_exceed = "refuse"
+            [[plans]]
+            name = "gold"
+            like = "enterprise"
+            limits = { connectors = 7 }
+        "#;
+        let config = read(&format!("{GOOD}{plans}")).unwrap_or_else(|error| panic!("{error}"));
+        let (shipped, team) = (Plans::shipped(), config.plans.get("team").unwrap().view());
+        assert_eq!((team.limits["memory"], team.limits["cpu"]), (2 << 30, 500));
+        assert_eq!(team.limits["pods"], shipped.get("team").unwrap().limits["pods"]);
+        let gold = config.plans.get("gold").unwrap();
+        assert_eq!(gold.limits["connectors"], 7);
+        assert_eq!(gold.limits["pods"], shipped.get("enterprise").unwrap().limits["pods"]);
+        assert!(config.plans.get("free").is_err(), "there are those that are named");
+    }
+
+    #[test]
     fn every_fault_is_told_at_once_and_no_secret_with_it() {
         let error = read(
             r#"
@@ -403,8 +412,8 @@ mod tests {
             [outbound]
             allow = ["10.0.0.0/8", "everything"]
             [[plans]]
-            name = "free"
-            limits = { unicorns = 1 }
+            name = "own"
+            limits = { unicorns = 1, memory = "16GB" }
             "#,
         )
         .err()
@@ -417,8 +426,9 @@ mod tests {
             "openbao.address:",
             "openbao.token:",
             "outbound.allow[1]:",
-            "plans: `free` needs limits.connectors",
-            "plans: `free` limits `unicorns`",
+            "plans: `own` needs limits.connectors",
+            "plans: `own` limits.memory: expected bytes",
+            "plans: `own` limits `unicorns`",
         ] {
             assert!(error.contains(field), "{field} is not in:\n{error}");
         }

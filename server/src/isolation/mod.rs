@@ -71,6 +71,29 @@ impl Limits {
         nats_payload_bytes: 1 << 20,
         openbao_requests_per_second: 100,
     };
+
+    /// Those of these dimensions, in base units; what is not among them is as shipped.
+    #[must_use]
+    pub fn of(effective: &BTreeMap<String, i64>) -> Self {
+        fn read<T: TryFrom<i64>>(effective: &BTreeMap<String, i64>, dimension: &str, shipped: T) -> T {
+            effective.get(dimension).and_then(|amount| T::try_from(*amount).ok()).unwrap_or(shipped)
+        }
+        let shipped = Self::SHIPPED;
+        Self {
+            pods: read(effective, "pods", shipped.pods),
+            cpu_millis: read(effective, "cpu", shipped.cpu_millis),
+            memory_bytes: read(effective, "memory", shipped.memory_bytes),
+            storage_bytes: read(effective, "storage", shipped.storage_bytes),
+            nats_connections: read(effective, "nats_connections", shipped.nats_connections),
+            nats_stream_bytes: read(effective, "nats_stream_bytes", shipped.nats_stream_bytes),
+            nats_payload_bytes: read(effective, "nats_payload_bytes", shipped.nats_payload_bytes),
+            openbao_requests_per_second: read(
+                effective,
+                "openbao_requests_per_second",
+                shipped.openbao_requests_per_second,
+            ),
+        }
+    }
 }
 
 /// What a system tells of a tenant's place: the words of the API (`issuer_url`, `account` …), none

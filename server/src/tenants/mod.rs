@@ -11,7 +11,6 @@ mod sagas;
 use std::sync::Arc;
 
 use integraci_api::operations::{Operation, OperationKind};
-use integraci_api::quotas::DIMENSIONS;
 use integraci_api::tenants::{Tenant, TenantCreate, TenantFilter, TenantUpdate};
 use integraci_api::{FieldProblem, OperationId, Page, Problem, ProblemCode, Slug, TenantId};
 use serde_json::json;
@@ -24,6 +23,7 @@ use crate::idempotency::{Answer, Once};
 use crate::isolation::Cells;
 use crate::page::{Cursor, Slice};
 use crate::plans::Plans;
+use crate::quotas;
 use crate::saga::log;
 use crate::source::Source;
 use crate::store::{PlatformTx, Store, StoreError, TenantTx, Tx};
@@ -91,15 +91,7 @@ impl Tenants {
         if inserted.rows_affected() == 0 {
             return Err(slug_taken(&mut tx, &slug).await?);
         }
-        for dimension in DIMENSIONS {
-            sqlx::query("INSERT INTO quota (tenant_id, dimension, plan_max) VALUES ($1, $2, $3)")
-                .bind(id.uuid())
-                .bind(dimension.name)
-                .bind(plan.limits.get(dimension.name))
-                .execute(tx.conn())
-                .await
-                .map_err(StoreError::on("insert a quota"))?;
-        }
+        quotas::begin(&mut tx, id, plan).await?;
         places::choose(&mut tx, &self.cells, id).await?;
         let operation = sagas::enqueue(&mut tx, self.source, OperationKind::TenantCreate, id, &slug).await?;
         once.record(&mut tx, None, &operation).await?;

@@ -126,16 +126,19 @@ pub(crate) async fn cell(
 
 /// What a tenant is to have now, and which change of that it is.
 pub(crate) async fn wanted(tx: &mut impl Tx, tenant: TenantId) -> Result<Option<(Wanted, i64)>, StoreError> {
-    let row: Option<(String, bool, i64)> =
-        sqlx::query_as("SELECT slug, suspended, spec_revision FROM tenant WHERE id = $1")
-            .bind(tenant.uuid())
-            .fetch_optional(tx.conn())
-            .await
-            .map_err(StoreError::on("read what a tenant is to have"))?;
-    Ok(row.and_then(|(slug, suspended, revision)| {
+    let row: Option<(String, bool, i64, Json<BTreeMap<String, i64>>)> = sqlx::query_as(
+        "SELECT slug, suspended, spec_revision,
+                coalesce((SELECT jsonb_object_agg(dimension, coalesce(own_max, plan_max)) FROM quota WHERE tenant_id = $1), '{}')
+         FROM tenant WHERE id = $1",
+    )
+    .bind(tenant.uuid())
+    .fetch_optional(tx.conn())
+    .await
+    .map_err(StoreError::on("read what a tenant is to have"))?;
+    Ok(row.and_then(|(slug, suspended, revision, effective)| {
         let slug: Slug = slug.parse().ok()?;
         let names = TenantNames::of(&slug);
-        Some((Wanted { tenant, names, suspended, limits: Limits::SHIPPED }, revision))
+        Some((Wanted { tenant, names, suspended, limits: Limits::of(&effective) }, revision))
     }))
 }
 

@@ -13,7 +13,7 @@ use integraci_api::connectors::Connector;
 use integraci_api::credentials::Credential;
 use integraci_api::isolation::{PlaceState, System, TenantIsolation};
 use integraci_api::operations::{Operation, OperationKind, OperationState};
-use integraci_api::quotas::Quota;
+use integraci_api::quotas::{OnExceed, Quota};
 use integraci_api::tenants::{Tenant, TenantNames, TenantStatus};
 use integraci_api::{AttestationId, CredentialId, OperationId, Page, Problem, ProblemCode, TenantId};
 use serde_json::Value as Json;
@@ -287,7 +287,11 @@ impl State {
                 limits: limits.clone(),
                 effective: [("connectors".to_owned(), in_force)].into(),
                 used: [("connectors".to_owned(), 0)].into(),
+                reserved: [("connectors".to_owned(), 0)].into(),
+                on_exceed: None,
+                effective_on_exceed: OnExceed::Allow,
                 revision: 1,
+                operation_id: None,
                 updated_at: None,
             },
         )
