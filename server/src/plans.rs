@@ -61,7 +61,8 @@ impl Plan {
             match self.limits.get(known.name) {
                 None => faults.push(field),
                 Some(limit) => {
-                    faults.extend(known.check(*limit).err().map(|detail| format!("{field}: {detail}")))
+                    let detail = known.check(*limit).err();
+                    faults.extend(detail.map(|detail| format!("{field}: {detail}")));
                 }
             }
         }

@@ -124,21 +124,32 @@ pub(crate) async fn cell(
         .map_err(StoreError::on("read a tenant's cell"))
 }
 
+/// What the store says of what a tenant is to have.
+#[derive(sqlx::FromRow)]
+struct WantedRow {
+    slug: String,
+    suspended: bool,
+    spec_revision: i64,
+    /// The limit in force of every dimension.
+    effective: Json<BTreeMap<String, i64>>,
+}
+
 /// What a tenant is to have now, and which change of that it is.
 pub(crate) async fn wanted(tx: &mut impl Tx, tenant: TenantId) -> Result<Option<(Wanted, i64)>, StoreError> {
-    let row: Option<(String, bool, i64, Json<BTreeMap<String, i64>>)> = sqlx::query_as(
+    let row: Option<WantedRow> = sqlx::query_as(
         "SELECT slug, suspended, spec_revision,
-                coalesce((SELECT jsonb_object_agg(dimension, coalesce(own_max, plan_max)) FROM quota WHERE tenant_id = $1), '{}')
+                coalesce((SELECT jsonb_object_agg(dimension, coalesce(own_max, plan_max)) FROM quota WHERE tenant_id = $1), '{}') AS effective
          FROM tenant WHERE id = $1",
     )
     .bind(tenant.uuid())
     .fetch_optional(tx.conn())
     .await
     .map_err(StoreError::on("read what a tenant is to have"))?;
-    Ok(row.and_then(|(slug, suspended, revision, effective)| {
-        let slug: Slug = slug.parse().ok()?;
+    Ok(row.and_then(|row| {
+        let slug: Slug = row.slug.parse().ok()?;
         let names = TenantNames::of(&slug);
-        Some((Wanted { tenant, names, suspended, limits: Limits::of(&effective) }, revision))
+        let limits = Limits::of(&row.effective);
+        Some((Wanted { tenant, names, suspended: row.suspended, limits }, row.spec_revision))
     }))
 }
 
