@@ -100,6 +100,9 @@ impl Limits {
 /// of them secret.
 pub type Facts = BTreeMap<&'static str, String>;
 
+/// How much of each dimension a tenant uses, by the dimension's name and in its base unit.
+pub type Usage = BTreeMap<&'static str, i64>;
+
 /// In what a place differs from what it should be, in fixed words for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Drift(pub &'static str);
@@ -153,6 +156,17 @@ pub trait Isolation: Send + Sync {
     /// # Errors
     /// The system could not be asked.
     async fn drift(&self, wanted: &Wanted) -> Result<Vec<Drift>, SystemError>;
+
+    /// What the tenant uses now of each dimension that this system holds and of which there is a stock, by
+    /// asking the system; what it counts is what it refuses by. A dimension that is a rate or a size of one
+    /// thing is not in it, as nothing is for a system that holds no stock: the default.
+    ///
+    /// # Errors
+    /// The system could not be asked, or the tenant has no place there ([`ErrorClass::Gone`]). Never
+    /// answers 0 instead.
+    async fn usage(&self, _wanted: &Wanted) -> Result<Usage, SystemError> {
+        Ok(Usage::new())
+    }
 
     /// Tries, with short-lived credentials of the tenant's own, to reach what is another's (the
     /// canary's, a tenant of the platform's own whose place is there), and, as controls, to reach what

@@ -2,6 +2,7 @@
 
 mod attest;
 pub(crate) mod faults;
+mod limits;
 mod operator;
 
 use std::path::PathBuf;

@@ -27,6 +27,7 @@ mod quantity;
 mod rights;
 pub mod setup;
 mod token;
+mod usage;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -39,7 +40,9 @@ use url::Url;
 
 pub use self::client::{Client, ClientError};
 use self::token::Token;
-use super::{Drift, ErrorClass, Facts, Finding, Isolation, Issued, Remnant, System, SystemError, Wanted};
+use super::{
+    Drift, ErrorClass, Facts, Finding, Isolation, Issued, Remnant, System, SystemError, Usage, Wanted,
+};
 use crate::config::CellConfig;
 use crate::source::Source;
 
@@ -107,6 +110,10 @@ impl Isolation for Kubernetes {
     async fn drift(&self, wanted: &Wanted) -> Result<Vec<Drift>, SystemError> {
         let found = drift::look(&self.client, wanted).await?;
         Ok(found.into_iter().map(|(_, drift)| drift).collect())
+    }
+
+    async fn usage(&self, wanted: &Wanted) -> Result<Usage, SystemError> {
+        usage::usage(&self.client, wanted).await
     }
 
     async fn attest(&self, own: &Wanted, canary: &Wanted) -> Vec<Check> {

@@ -23,6 +23,7 @@ mod attest;
 mod check;
 mod claims;
 mod connection;
+mod monitor;
 mod streams;
 
 use std::path::PathBuf;
@@ -42,7 +43,9 @@ use self::claims::{AccountClaims, AccountKeys};
 use self::connection::{SystemAccount, User};
 pub use self::streams::Told;
 use super::openbao::TenantKeys;
-use super::{Drift, ErrorClass, Facts, Finding, Isolation, Issued, Remnant, System, SystemError, Wanted};
+use super::{
+    Drift, ErrorClass, Facts, Finding, Isolation, Issued, Remnant, System, SystemError, Usage, Wanted,
+};
 use crate::source::Source;
 
 /// How long the platform's users in an account live: each does its work in one go.
@@ -279,6 +282,16 @@ impl Isolation for Nats {
             drift.extend(streams::events_drift(&streams, &events).await?);
         }
         Ok(drift.into_iter().map(Drift).collect())
+    }
+
+    /// Of the connections, those of the tenant's users; of the streams, what they may grow to. The platform's
+    /// own are in neither.
+    async fn usage(&self, wanted: &Wanted) -> Result<Usage, SystemError> {
+        let gone = || error("usage_read", ErrorClass::Gone, "the tenant has no account");
+        let account = self.account_keys(&wanted.names).await?.ok_or_else(gone)?.account();
+        let (connections, streams) = tokio::try_join!(self.connections(&account), self.streams(&account))?;
+        let bytes = monitor::bytes_taken(&streams.ok_or_else(gone)?);
+        Ok(Usage::from([("nats_connections", connections), ("nats_stream_bytes", bytes)]))
     }
 
     async fn attest(&self, own: &Wanted, canary: &Wanted) -> Vec<Check> {
