@@ -9,6 +9,7 @@ use crate::oidc::Issuer;
 use crate::operations::Operations;
 use crate::plans::Plans;
 use crate::quotas::Quotas;
+use crate::request_limits::RequestLimits;
 use crate::store::Store;
 use crate::tenants::Tenants;
 
@@ -17,6 +18,8 @@ use crate::tenants::Tenants;
 pub struct App {
     /// Who calls.
     pub tokens: Tokens,
+    /// How often.
+    pub request_limits: RequestLimits,
     /// Tenants.
     pub tenants: Tenants,
     /// Attestations.

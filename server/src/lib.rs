@@ -23,6 +23,7 @@ pub mod operations;
 pub mod page;
 pub mod plans;
 pub mod quotas;
+pub mod request_limits;
 pub mod saga;
 pub mod serve;
 pub mod setup;

@@ -40,6 +40,10 @@ impl Metrics {
             "integraci_step_failures_total",
             "Steps of operations that failed, by class"
         );
+        metrics::describe_counter!(
+            "integraci_requests_limited_total",
+            "Requests refused because there were too many, by the limit"
+        );
         metrics::describe_counter!("integraci_events_published_total", "Events told to tenants");
         metrics::describe_gauge!("integraci_events_waiting", "Events that are not told yet");
         metrics::describe_counter!(

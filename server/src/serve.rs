@@ -34,6 +34,7 @@ use crate::metrics::Metrics;
 use crate::oidc::Issuer;
 use crate::operations::Operations;
 use crate::quotas::{self, Quotas};
+use crate::request_limits::{self, RequestLimits};
 use crate::saga::{DefinitionError, Definitions, Runner, RunnerConfig};
 use crate::source::Source;
 use crate::store::{Changes, Store, StoreError, schema_is_current};
@@ -147,6 +148,11 @@ impl Replica {
         );
         let app = App {
             tokens: Tokens::new(store.clone(), source),
+            request_limits: RequestLimits::new(
+                store.clone(),
+                config.http.requests_per_minute_per_token,
+                request_limits::WINDOW,
+            ),
             credentials: Credentials::new(store.clone(), source, cells.clone()),
             attestations: Attestations::new(store.clone(), source, cells.clone(), Signer::new(bao.clone())),
             tenants: Tenants::new(store.clone(), source, config.plans.clone(), cells),
@@ -213,6 +219,7 @@ impl Replica {
         tasks.spawn(renewal(bao, token_file, stop.clone()));
         tasks.spawn(self.app.credentials.clone().sweep(stop.clone()));
         tasks.spawn(idempotency::forget_old(self.store.clone(), stop.clone()));
+        tasks.spawn(self.app.request_limits.clone().forget_old(stop.clone()));
         tasks.spawn(self.app.inbound.clone().forget_old(stop.clone()));
         if let Some((listener, metrics)) = self.metrics {
             let serving = axum::serve(listener, metrics.router());

@@ -22,6 +22,7 @@ pub struct Caller {
     token: TokenId,
     tenant: Option<TenantId>,
     scopes: Vec<Scope>,
+    requests_per_minute: Option<i64>,
 }
 
 /// May do one thing anywhere on the platform.
@@ -49,6 +50,12 @@ impl Caller {
     #[must_use]
     pub const fn bound_to(&self) -> Option<TenantId> {
         self.tenant
+    }
+
+    /// The most requests in a minute of the tenant that the token is bound to, if there is a limit.
+    #[must_use]
+    pub const fn requests_per_minute(&self) -> Option<i64> {
+        self.requests_per_minute
     }
 
     /// What the token may do.

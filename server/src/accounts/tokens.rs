@@ -43,12 +43,13 @@ struct Row {
     revoked_at: Option<OffsetDateTime>,
 }
 
-/// A token's row, and whether the tenant that it is bound to is suspended.
+/// A token's row, and of the tenant that it is bound to whether it is suspended and how often it may ask.
 #[derive(sqlx::FromRow)]
 struct Found {
     #[sqlx(flatten)]
     row: Row,
     tenant_suspended: bool,
+    requests_per_minute: Option<i64>,
 }
 
 impl From<Row> for Token {
@@ -84,8 +85,10 @@ impl Tokens {
         let now = self.source.now();
         let found: Option<Found> = sqlx::query_as(
             "SELECT k.id, k.tenant_id, k.name, k.scopes, k.created_at, k.expires_at, k.last_used_at, k.revoked_at,
-                    coalesce(t.suspended, false) AS tenant_suspended
+                    coalesce(t.suspended, false) AS tenant_suspended,
+                    coalesce(q.own_max, q.plan_max) AS requests_per_minute
              FROM api_token k LEFT JOIN tenant t ON t.id = k.tenant_id
+               LEFT JOIN quota q ON q.tenant_id = k.tenant_id AND q.dimension = 'api_requests_per_minute'
              WHERE k.hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)",
         )
         .bind(secret.hash().as_slice())
@@ -107,7 +110,12 @@ impl Tokens {
                 .map_err(StoreError::on("note a token's use"))?;
         }
         tx.commit().await?;
-        Ok(Caller { token: token.id, tenant: token.tenant_id, scopes: token.scopes })
+        Ok(Caller {
+            token: token.id,
+            tenant: token.tenant_id,
+            scopes: token.scopes,
+            requests_per_minute: found.requests_per_minute,
+        })
     }
 
     /// Makes a token. The caller gives away no more than it has.

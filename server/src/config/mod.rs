@@ -144,6 +144,7 @@ struct Outbound {
 struct Http {
     max_body_bytes: Option<usize>,
     timeout_s: Option<u64>,
+    requests_per_minute_per_token: Option<i64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -250,7 +251,14 @@ impl File {
         let http = HttpLimits {
             body_bytes: self.http.max_body_bytes.unwrap_or(shipped.body_bytes),
             timeout: self.http.timeout_s.map_or(shipped.timeout, Duration::from_secs),
+            requests_per_minute_per_token: self
+                .http
+                .requests_per_minute_per_token
+                .unwrap_or(shipped.requests_per_minute_per_token),
         };
+        if http.requests_per_minute_per_token < 1 {
+            faults.0.push("http.requests_per_minute_per_token: at least 1".to_owned());
+        }
         let max_connections = self.database.max_connections.unwrap_or(MAX_CONNECTIONS);
         if max_connections < 2 {
             faults
@@ -411,6 +419,8 @@ mod tests {
             address = "localhost"
             [outbound]
             allow = ["10.0.0.0/8", "everything"]
+            [http]
+            requests_per_minute_per_token = 0
             [[plans]]
             name = "own"
             limits = { unicorns = 1, memory = "16GB" }
@@ -426,6 +436,7 @@ mod tests {
             "openbao.address:",
             "openbao.token:",
             "outbound.allow[1]:",
+            "http.requests_per_minute_per_token:",
             "plans: `own` needs limits.connectors",
             "plans: `own` limits.memory: expected bytes",
             "plans: `own` limits `unicorns`",

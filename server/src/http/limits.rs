@@ -28,12 +28,20 @@ pub struct HttpLimits {
     pub body_bytes: usize,
     /// The longest a request may take, long polls included.
     pub timeout: Duration,
+    /// The most requests of one token in a minute, at all replicas together.
+    pub requests_per_minute_per_token: i64,
 }
 
 impl Default for HttpLimits {
     fn default() -> Self {
-        // The largest honest body is a connector with a few PEM secrets. The longest poll is 30 s.
-        Self { body_bytes: 256 * 1024, timeout: Duration::from_secs(60) }
+        Self {
+            // The largest honest body is a connector with a few PEM secrets.
+            body_bytes: 256 * 1024,
+            // The longest poll is 30 s.
+            timeout: Duration::from_secs(60),
+            // An apply of some hundreds of connectors makes thousands, in minutes.
+            requests_per_minute_per_token: 6_000,
+        }
     }
 }
 

@@ -16,11 +16,13 @@ mod operations;
 mod plans;
 mod problem;
 mod quotas;
+mod rate_limit;
 mod request;
 mod tenants;
 mod tokens;
 
 use axum::Router;
+use axum::middleware;
 use axum::routing::{get, post};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -29,8 +31,8 @@ use crate::app::App;
 
 pub use limits::HttpLimits;
 
-/// Every route under `/v1`, with its description. Each handler takes a `Caller`, and a test holds
-/// every one of them to refusing a request without a token.
+/// Every route under `/v1`, with its description. They stand behind [`auth::admit`], each handler takes a
+/// `Caller`, and a test holds every one of them to refusing a request without a token.
 fn v1() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(plans::list))
@@ -56,7 +58,8 @@ fn v1() -> OpenApiRouter<App> {
 
 /// The whole server.
 pub fn router(app: App, limits: HttpLimits) -> Router {
-    let (api, description) = openapi::describe(OpenApiRouter::new().nest("/v1", v1())).split_for_parts();
+    let v1 = v1().route_layer(middleware::from_fn_with_state(app.clone(), auth::admit));
+    let (api, description) = openapi::describe(OpenApiRouter::new().nest("/v1", v1)).split_for_parts();
     let router = api
         .route("/.well-known/integraci-keys.json", get(keys::keys))
         .route("/oidc/{tenant_id}/.well-known/openid-configuration", get(oidc::discovery))

@@ -17,7 +17,9 @@ pub(super) fn describe(router: OpenApiRouter<App>) -> OpenApiRouter<App> {
     let mut info = Info::new("IntegraCI", env!("CARGO_PKG_VERSION"));
     info.description = Some(
         "The control plane of IntegraCI. Long work answers 202 with an operation to follow; errors are RFC 9457 \
-         problems with a stable `code`; every POST takes an `Idempotency-Key`, every change an `If-Match`."
+         problems with a stable `code`; every POST takes an `Idempotency-Key`, every change an `If-Match`. Every \
+         answer to a token tells its limits in `RateLimit-Policy` and `RateLimit`; 429 says in `Retry-After` when to \
+         come back."
             .to_owned(),
     );
     // Of the types, those that stand in no body but only in a path.

@@ -15,6 +15,7 @@ use integraci_server::plans::Plans;
 use integraci_server::serve::Replica;
 use integraci_server::source::Source;
 use local_platform::far_side::FarSide;
+use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -42,6 +43,7 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) etag: Option<String>,
     pub(crate) replayed: bool,
+    pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
 }
 
@@ -62,7 +64,18 @@ impl App {
     /// One that works with that OpenBao, and with these NATS.
     pub(crate) async fn with(bao: &Bao, nats: Vec<CellConfig<NatsConfig>>) -> Self {
         let database = Database::new().await;
-        let address = Self::replica(&database, bao, nats).await;
+        let replica = Self::replica(&database, bao, nats).await;
+        Self::of(database, replica).await
+    }
+
+    /// One with limits of its own on requests.
+    pub(crate) async fn limited(bao: &Bao, limits: HttpLimits) -> Self {
+        let database = Database::new().await;
+        let replica = Self::replica_limited(&database, bao, Vec::new(), limits).await;
+        Self::of(database, replica).await
+    }
+
+    async fn of(database: Database, (address, stop): (String, CancellationToken)) -> Self {
         let tokens = Tokens::new(database.store.clone(), Source::real());
         let wanted = TokenCreate {
             name: "test".into(),
@@ -73,7 +86,6 @@ impl App {
         let token = tokens.bootstrap(wanted).await.unwrap().secret.expose().to_owned();
         let far_side = FarSide::start().await.unwrap();
         far_side.webhook_key("hook", SecretString::from(HMAC_KEY));
-        let (address, stop) = address;
         Self { database, far_side, address, token, http: reqwest::Client::new(), _stop: stop.drop_guard() }
     }
 
@@ -82,6 +94,17 @@ impl App {
         database: &Database,
         bao: &Bao,
         nats: Vec<CellConfig<NatsConfig>>,
+    ) -> (String, CancellationToken) {
+        // Tests ask as fast as they can.
+        let limits = HttpLimits { requests_per_minute_per_token: 1_000_000, ..HttpLimits::default() };
+        Self::replica_limited(database, bao, nats, limits).await
+    }
+
+    async fn replica_limited(
+        database: &Database,
+        bao: &Bao,
+        nats: Vec<CellConfig<NatsConfig>>,
+        http: HttpLimits,
     ) -> (String, CancellationToken) {
         let config = Config {
             public_url: Some("http://127.0.0.1:0".parse().unwrap()),
@@ -103,7 +126,7 @@ impl App {
                 ca_certificate: None,
             },
             plans: Plans::shipped(),
-            http: HttpLimits::default(),
+            http,
             operation_lease: Duration::from_secs(15),
             operation_late: Duration::from_secs(5),
         };
@@ -166,6 +189,7 @@ impl App {
             status: response.status(),
             etag: header("etag"),
             replayed: header("idempotency-replayed").is_some(),
+            headers: response.headers().clone(),
             body: response.json().await.unwrap_or_default(),
         }
     }

@@ -33,6 +33,7 @@ mod openbao_signer;
 mod openbao_suspension;
 mod openbao_world;
 mod registry_connector;
+mod request_limits;
 mod requests;
 mod saga;
 mod saga_world;
