@@ -257,6 +257,7 @@ allow_http = true
             token_file = self.dir.join("openbao.token").display(),
             token = openbao.root_token.expose_secret(),
         );
+        text += &request_limits();
         if self.is_whole {
             text += &self.configure_rest(unique)?;
         }
@@ -347,6 +348,14 @@ impl Server {
     pub const fn process(&mut self) -> &mut Background {
         &mut self.process
     }
+}
+
+/// Limits on requests that no test reaches: they ask as fast as they can, some of them as one tenant.
+fn request_limits() -> String {
+    let plans = ["free", "team", "enterprise"].map(|name| {
+        format!("\n[[plans]]\nname = \"{name}\"\nlimits = {{ api_requests_per_minute = 1000000 }}\n")
+    });
+    format!("\n[http]\nrequests_per_minute_per_token = 1000000\n{}", plans.concat())
 }
 
 /// A gate before each system that the servers use.
