@@ -1,4 +1,4 @@
-//! The one place that writes secrets into the body of a request or an answer.
+//! The one place that writes secrets into the body of a request or an answer, also of a far system's.
 //!
 //! The bytes are wiped when they are dropped; hand them to the connection and to nothing else.
 
@@ -15,7 +15,7 @@ impl ConnectorCreate {
     /// The JSON body of `POST …/connectors`.
     #[must_use]
     pub fn to_body(&self) -> Zeroizing<Vec<u8>> {
-        let mut body = Body::new();
+        let mut body = SecretBody::new();
         body.member("name", &self.name);
         body.member("kind", &self.kind);
         body.member("config", &self.config);
@@ -23,7 +23,7 @@ impl ConnectorCreate {
         if let Some(days) = &self.rotate_every_days {
             body.member("rotate_every_days", days);
         }
-        body.secrets(&self.secrets);
+        body.secrets("secrets", &self.secrets);
         body.end()
     }
 }
@@ -32,7 +32,7 @@ impl ConnectorUpdate {
     /// The JSON body of `PATCH …/connectors/{id}`.
     #[must_use]
     pub fn to_body(&self) -> Zeroizing<Vec<u8>> {
-        let mut body = Body::new();
+        let mut body = SecretBody::new();
         if let Some(name) = &self.name {
             body.member("name", name);
         }
@@ -46,7 +46,7 @@ impl ConnectorUpdate {
             body.member("rotate_every_days", days);
         }
         if let Some(secrets) = &self.secrets {
-            body.secrets(secrets);
+            body.secrets("secrets", secrets);
         }
         body.end()
     }
@@ -56,13 +56,13 @@ impl RotationCreate {
     /// The JSON body of `POST …/connectors/{id}/rotations`.
     #[must_use]
     pub fn to_body(&self) -> Zeroizing<Vec<u8>> {
-        let mut body = Body::new();
+        let mut body = SecretBody::new();
         if let Some(overlap_s) = &self.overlap_s {
             body.member("overlap_s", overlap_s);
         }
         body.member("old_secret", &self.old_secret);
         if let Some(secrets) = &self.secrets {
-            body.secrets(secrets);
+            body.secrets("secrets", secrets);
         }
         body.end()
     }
@@ -72,8 +72,8 @@ impl SecretComparison {
     /// The JSON body of `POST …/connectors/{id}/secret-comparisons`.
     #[must_use]
     pub fn to_body(&self) -> Zeroizing<Vec<u8>> {
-        let mut body = Body::new();
-        body.secrets(&self.secrets);
+        let mut body = SecretBody::new();
+        body.secrets("secrets", &self.secrets);
         body.end()
     }
 }
@@ -82,9 +82,9 @@ impl CredentialIssued {
     /// The JSON body of the answer to `POST …/credentials/{system}`.
     #[must_use]
     pub fn to_body(&self) -> Zeroizing<Vec<u8>> {
-        let mut body = Body::new();
+        let mut body = SecretBody::new();
         body.member("credential", &self.credential);
-        body.secrets(&self.secrets);
+        body.secrets("secrets", &self.secrets);
         body.end()
     }
 }
@@ -94,14 +94,23 @@ const ESCAPE_FACTOR: usize = 6;
 
 /// A JSON object under construction. Its buffer is made large enough before a secret is written, so
 /// that no part of a secret stays behind in memory that a growing buffer gave back.
-struct Body(Zeroizing<Vec<u8>>);
+pub struct SecretBody(Zeroizing<Vec<u8>>);
 
-impl Body {
-    fn new() -> Self {
+impl Default for SecretBody {
+    fn default() -> Self {
         Self(Zeroizing::new(b"{".to_vec()))
     }
+}
 
-    fn member<T: serde::Serialize + ?Sized>(&mut self, name: &str, value: &T) {
+impl SecretBody {
+    /// `{`
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A member that is no secret.
+    pub fn member<T: serde::Serialize + ?Sized>(&mut self, name: &str, value: &T) {
         let value = serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned());
         self.key(name);
         self.0.extend_from_slice(value.as_bytes());
@@ -115,14 +124,16 @@ impl Body {
         self.0.push(b':');
     }
 
-    /// Comes last: what is written after it could make the buffer grow, and leave a copy behind.
-    fn secrets(&mut self, secrets: &BTreeMap<String, SecretText>) {
+    /// A member with secrets. Comes last: what is written after it could make the buffer grow, and leave a
+    /// copy behind.
+    pub fn secrets(&mut self, name: &str, secrets: &BTreeMap<String, SecretText>) {
         let room: usize =
             secrets.iter().map(|(name, value)| (name.len() + value.expose().len()) * ESCAPE_FACTOR + 8).sum();
-        let mut grown = Zeroizing::new(Vec::with_capacity(self.0.len() + room + 32));
+        let mut grown =
+            Zeroizing::new(Vec::with_capacity(self.0.len() + name.len() * ESCAPE_FACTOR + room + 32));
         grown.extend_from_slice(&self.0);
         self.0 = grown;
-        self.key("secrets");
+        self.key(name);
         self.0.push(b'{');
         for (name, value) in secrets {
             self.key(name);
@@ -131,7 +142,9 @@ impl Body {
         self.0.push(b'}');
     }
 
-    fn end(mut self) -> Zeroizing<Vec<u8>> {
+    /// `}`
+    #[must_use]
+    pub fn end(mut self) -> Zeroizing<Vec<u8>> {
         self.0.push(b'}');
         self.0
     }

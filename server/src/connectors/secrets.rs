@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use integraci_api::tenants::TenantNames;
+use integraci_api::wire::SecretBody;
 use integraci_api::{ConnectorId, SecretText};
 use serde::Deserialize;
 use subtle::{Choice, ConstantTimeEq as _};
@@ -291,26 +292,12 @@ fn same(stored: &BTreeMap<String, SecretText>, given: &BTreeMap<String, SecretTe
     every.into()
 }
 
-/// `{"options":{"cas":…},"data":{…}}`, written into a buffer that is large enough from the start, so
-/// that no part of a secret stays behind in memory that a growing buffer gave back.
+/// `{"options":{"cas":…},"data":{…}}`
 fn put_body(cas: i64, secrets: &BTreeMap<String, SecretText>) -> Zeroizing<Vec<u8>> {
-    /// The most that JSON's escaping can add: one byte becomes `\u00XX`.
-    const ESCAPE_FACTOR: usize = 6;
-    let room: usize =
-        secrets.iter().map(|(name, value)| (name.len() + value.expose().len()) * ESCAPE_FACTOR + 8).sum();
-    let mut body = Zeroizing::new(Vec::with_capacity(room + 64));
-    body.extend_from_slice(format!(r#"{{"options":{{"cas":{cas}}},"data":{{"#).as_bytes());
-    for (place, (name, value)) in secrets.iter().enumerate() {
-        if place > 0 {
-            body.push(b',');
-        }
-        // Writing text into a Vec cannot fail.
-        let _ = serde_json::to_writer(&mut *body, name);
-        body.push(b':');
-        let _ = serde_json::to_writer(&mut *body, value.expose());
-    }
-    body.extend_from_slice(b"}}");
-    body
+    let mut body = SecretBody::new();
+    body.member("options", &serde_json::json!({ "cas": cas }));
+    body.secrets("data", secrets);
+    body.end()
 }
 
 #[cfg(test)]
