@@ -105,6 +105,7 @@ fn everything(platform: &Platform) -> Result<Left> {
     );
     left.canaries.extend(tried.secrets);
     left.canaries.extend(scenario::malformed(&server)?);
+    left.canaries.extend(scenario::lent(&server)?);
     // The server says in its log which addresses it was asked for in vain.
     server.api()?.get(&format!("/{}", left.control.value))?.expect(404)?;
     left.canaries.extend(tokens.canaries());

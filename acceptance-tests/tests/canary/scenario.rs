@@ -271,3 +271,25 @@ pub(crate) fn malformed(server: &Server) -> Result<Vec<Canary>> {
     api.with_token(Some("ici_wrong")).post(&connectors, &body)?.expect(401)?;
     Ok(canaries)
 }
+
+/// Credentials for a tenant's own place that the platform lends: one in use, one renewed and given back.
+pub(crate) fn lent(server: &Server) -> Result<Vec<Canary>> {
+    let api = server.api()?;
+    let path = format!("/v1/tenants/{}/credentials/openbao", api.tenant(&new_slug("canary"))?);
+    let mut canaries = Vec::new();
+    for given_back in [false, true] {
+        let lease = api.post(&path, &json!({ "ttl_s": 600 }))?.expect(201)?.body;
+        let secrets = lease["secrets"].as_object().context("a lease has secrets")?;
+        for (name, secret) in secrets {
+            let value = secret.as_str().context("a secret is a text")?;
+            canaries.push(Canary::of(&format!("a lent {name}, given back: {given_back}"), value));
+        }
+        if given_back {
+            let lease =
+                format!("{path}/{}", lease["credential"]["id"].as_str().context("a lease has an id")?);
+            api.post(&format!("{lease}/renewals"), &json!({ "ttl_s": 600 }))?.expect(200)?;
+            api.delete(&lease)?.expect(204)?;
+        }
+    }
+    Ok(canaries)
+}
