@@ -21,8 +21,8 @@ const THE_TENANT: &str = "/v1/tenants/{tenant_id}";
 /// How long a connector may be busy after a rotation.
 const FREE_DEADLINE: Duration = Duration::from_secs(60);
 const FREE_POLL: Duration = Duration::from_millis(200);
-/// Headers that differ from answer to answer whatever was asked.
-const OF_THE_ANSWER: [&str; 2] = ["date", "x-request-id"];
+/// Headers that differ from answer to answer whatever was asked. `ratelimit` counts down with each.
+const OF_THE_ANSWER: [&str; 3] = ["date", "x-request-id", "ratelimit"];
 
 /// What a caller shows.
 pub(crate) struct Credential {
