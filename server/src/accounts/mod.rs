@@ -13,7 +13,7 @@ use integraci_api::{Problem, ProblemCode, TenantId, TokenId};
 use crate::error::Error;
 
 pub use secret::TokenSecret;
-pub(crate) use tokens::unauthenticated;
+pub(crate) use tokens::{tokens_of, unauthenticated};
 pub use tokens::{Made, Tokens};
 
 /// A caller whose token was accepted.

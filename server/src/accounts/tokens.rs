@@ -9,8 +9,9 @@ use super::{Caller, TokenSecret};
 use crate::error::Error;
 use crate::idempotency::Once;
 use crate::page::{Cursor, Slice};
+use crate::quotas::take::{self, Full};
 use crate::source::Source;
-use crate::store::{PlatformTx, Store, StoreError};
+use crate::store::{PlatformTx, Store, StoreError, Tx};
 
 /// `last_used_at` is kept to this: a write a request would be a write too many.
 const USE_NOTED_EVERY: Duration = Duration::MINUTE;
@@ -121,7 +122,7 @@ impl Tokens {
     /// Makes a token. The caller gives away no more than it has.
     ///
     /// # Errors
-    /// `invalid_request`, `forbidden`, or `not_found` for a tenant that is not there.
+    /// `invalid_request`, `forbidden`, `not_found` for a tenant that is not there, or `quota_exceeded`.
     pub async fn create(&self, by: &Caller, once: &Once, wanted: TokenCreate) -> Result<Made, Error> {
         by.allow(Scope::TokensWrite)?;
         let mut tx = self.store.platform_tx().await?;
@@ -170,6 +171,7 @@ impl Tokens {
                 .await
                 .map_err(StoreError::on("look up a token's tenant"))?;
             found.ok_or_else(|| Error::invalid_at("/tenant_id", "no such tenant"))?;
+            refuse_past_quota(tx, tenant, self.source.now()).await?;
         }
         let secret = TokenSecret::from_bits(self.source.bytes());
         let mut scopes = wanted.scopes;
@@ -245,6 +247,44 @@ impl Tokens {
         tx.commit().await?;
         Ok(())
     }
+}
+
+/// Refuses one more token of a tenant that has as many as it may. Those that are revoked or have expired do
+/// not count.
+async fn refuse_past_quota(
+    tx: &mut PlatformTx,
+    tenant: TenantId,
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    const DIMENSION: &str = "api_tokens";
+    // A statement of its own: what is counted next is what there is once the lock is held.
+    let limit = take::counted_limit(tx, tenant, DIMENSION).await?;
+    let used = tokens_of(tx, tenant, now).await?;
+    if used < limit {
+        return Ok(());
+    }
+    let dimension = DIMENSION.to_owned();
+    Err(take::refusal(&[Full { dimension, limit, used, reserved: 0, wanted: 1 }]))
+}
+
+/// How many tokens a tenant has that are neither revoked nor expired.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn tokens_of(
+    tx: &mut impl Tx,
+    tenant: TenantId,
+    now: OffsetDateTime,
+) -> Result<i64, StoreError> {
+    sqlx::query_scalar(
+        "SELECT count(*) FROM api_token
+         WHERE tenant_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+    )
+    .bind(tenant.uuid())
+    .bind(now)
+    .fetch_one(tx.conn())
+    .await
+    .map_err(StoreError::on("count a tenant's tokens"))
 }
 
 /// The answer to every token of a suspended tenant, whatever it asks: the tenant learns why nothing

@@ -11,9 +11,10 @@ use integraci_api::{
 };
 use time::format_description::well_known::Rfc3339;
 
+use super::in_force::Held;
 use super::row::Known;
 use super::sagas::{CREATE_STEPS, Change, MINT_STEPS, ROTATE_STEPS, Rotation, UPDATE_STEPS};
-use super::secrets::SecretError;
+use super::secrets::{self, SecretError};
 use super::{BUSY, Connectors, HELD_FOR, as_input, kind_of, secret_fault, store, usable_tenant};
 use crate::accounts::TenantAuthority;
 use crate::error::Error;
@@ -61,7 +62,8 @@ impl Connectors {
         }
         let now = self.source.now();
         let operation_id = OperationId::from_uuid(self.source.uuid());
-        store::hold(&mut tx, id, operation_id, ConnectorStatus::Updating.as_str(), now).await?;
+        let values = wanted.secrets.as_ref().map_or(known.secrets, secrets::count);
+        store::hold(&mut tx, &known, operation_id, ConnectorStatus::Updating, values, now).await?;
         let in_force = known.connector.secret_version;
         let secret_version = match (newest, &wanted.secrets) {
             (Some(_), Some(secrets)) if secrets.is_empty() => 0,
@@ -69,6 +71,7 @@ impl Connectors {
             (None, _) => in_force,
         };
         let mut candidate = known.as_candidate(&tenant.slug, secret_version);
+        candidate.secret_values = values;
         if let Some(name) = &wanted.name {
             candidate.name.clone_from(name);
         }
@@ -126,7 +129,8 @@ impl Connectors {
         wanted.check(kind_of(&known.connector)?).map_err(Error::invalid)?;
         let operation_id = OperationId::from_uuid(self.source.uuid());
         let new = rotation(operation_id, &known, &tenant.slug, newest, wanted)?;
-        store::hold(&mut tx, id, new.id, ConnectorStatus::Updating.as_str(), self.source.now()).await?;
+        let (now, values) = (self.source.now(), rotated_values(wanted));
+        store::hold(&mut tx, &known, new.id, ConnectorStatus::Updating, values, now).await?;
         let Some(secrets) = &wanted.secrets else {
             let operation = log::operation_insert(&mut tx, &new).await?;
             once.record(&mut tx, Some(by.tenant()), &operation).await?;
@@ -218,16 +222,8 @@ impl Connectors {
     async fn take_back(&self, tenant: TenantId, id: ConnectorId, fence: &Fence) -> Result<(), Error> {
         let mut tx = self.store.platform_tx().await?;
         fence.hold(&mut tx).await.map_err(|_| Error::Internal("an operation was lost while it was held"))?;
-        sqlx::query(
-            "UPDATE connector SET status = 'active', operation_id = NULL, revision = revision + 1
-             WHERE tenant_id = $1 AND id = $2 AND operation_id = $3",
-        )
-        .bind(tenant.uuid())
-        .bind(id.uuid())
-        .bind(fence.operation().uuid())
-        .execute(tx.conn())
-        .await
-        .map_err(StoreError::on("let a connector go"))?;
+        let operation = fence.operation().uuid();
+        Held { connector: id.uuid(), operation, now: self.source.now() }.let_go(tx.conn()).await?;
         sqlx::query("DELETE FROM idempotency_key WHERE tenant_id = $1 AND body ->> 'id' = $2")
             .bind(tenant.uuid())
             .bind(fence.operation().to_string())
@@ -291,6 +287,7 @@ pub(super) fn rotation(
     }
     let mut candidate = known.as_candidate(slug, newest + 1);
     candidate.secret_minted = wanted.secrets.is_none();
+    candidate.secret_values = rotated_values(wanted);
     let input = Rotation {
         change: Change { candidate, before: known.in_force(), newest },
         overlap_s: wanted.overlap_s.unwrap_or(OVERLAP_S),
@@ -304,6 +301,11 @@ pub(super) fn rotation(
         input: as_input(&input)?,
         steps: if wanted.secrets.is_some() { ROTATE_STEPS } else { MINT_STEPS },
     })
+}
+
+/// How many secret values there are after a rotation. Whoever makes one makes one.
+pub(super) fn rotated_values(wanted: &RotationCreate) -> i64 {
+    wanted.secrets.as_ref().map_or(1, secrets::count)
 }
 
 /// The connector, if nothing else is changing it.

@@ -32,6 +32,9 @@ pub(super) struct SecretInForce {
     pub(super) set_at: Option<OffsetDateTime>,
     /// The far side made it, so nobody but the platform has it.
     pub(super) minted: bool,
+    /// How many values it has.
+    #[serde(default)]
+    pub(super) values: i64,
 }
 
 /// What asking the far side came to.
@@ -119,7 +122,9 @@ impl Held {
         Ok(())
     }
 
-    /// Puts this in force, with what the far side said of it; does not let the connector go.
+    /// Puts this in force, with what the far side said of it; does not let the connector go. What it held of
+    /// the quota `secrets` it holds until then, used or reserved: the old secret is still there, and may be
+    /// what is put back.
     pub(super) async fn put(self, on: &mut PgConnection, wanted: &InForce) -> Result<(), StoreError> {
         let known: Option<(Option<Json<Finding>>, i64, Option<OffsetDateTime>)> = sqlx::query_as(
             "SELECT pending, secret_version, secret_expires_at FROM connector WHERE id = $1 AND operation_id = $2",
@@ -137,14 +142,23 @@ impl Held {
             finding.expires_at = finding.expires_at.or(old_expiry);
         }
         let due = secret.set_at.and_then(|at| rotate_after(wanted.rotate_every_days, at, finding.expires_at));
-        sqlx::query(
-            "UPDATE connector SET name = $3, config = $4, verify = $5, rotate_every_days = $6,
+        sqlx::query(concat!(
+            "WITH before AS (
+               SELECT id, tenant_id, secrets, secrets_reserved FROM connector WHERE id = $1 AND operation_id = $2 FOR UPDATE),
+             after AS (
+               UPDATE connector c SET name = $3, config = $4, verify = $5, rotate_every_days = $6,
                secret_version = $7, secret_set_at = $8, secret_minted = $9, secret_drifted = false,
                secret_expires_at = $10, verification_status = $11, verification_reason = $12,
                last_checked_at = coalesce($13, last_checked_at), last_verified_at = coalesce($14, last_verified_at),
-               check_after = NULL, check_failures = 0, rotate_after = $15, updated_at = $16
-             WHERE id = $1 AND operation_id = $2",
-        )
+               check_after = NULL, check_failures = 0, rotate_after = $15, updated_at = $16, secrets = $17,
+               secrets_reserved = greatest(0, before.secrets + before.secrets_reserved - $17)
+               FROM before WHERE c.id = before.id RETURNING c.id, c.secrets, c.secrets_reserved),
+             moves (tenant_id, dimension, used, reserved) AS (
+               SELECT before.tenant_id, 'secrets', after.secrets - before.secrets, after.secrets_reserved - before.secrets_reserved
+               FROM before JOIN after USING (id)), ",
+            include_str!("../quotas/moved.sql"),
+            "SELECT 1",
+        ))
         .bind(self.connector)
         .bind(self.operation)
         .bind(&wanted.name)
@@ -161,6 +175,7 @@ impl Held {
         .bind(finding.verified_at())
         .bind(due)
         .bind(self.now)
+        .bind(secret.values)
         .execute(on)
         .await
         .map_err(StoreError::on("put a connector in force"))?;
@@ -178,14 +193,23 @@ impl Held {
         Ok(())
     }
 
-    /// Ends the operation's hold on the connector, which is in use from now on. Says its name and kind
-    /// if the operation still held it.
+    /// Ends the operation's hold on the connector, which is in use from now on: what was reserved for it is
+    /// used, or given back. Says its name and kind if the operation still held it.
     pub(super) async fn let_go(self, on: &mut PgConnection) -> Result<Option<(String, String)>, StoreError> {
-        sqlx::query_as(
-            "UPDATE connector SET status = 'active', operation_id = NULL, pending = NULL, revision = revision + 1,
-               updated_at = $3
-             WHERE id = $1 AND operation_id = $2 RETURNING name, kind",
-        )
+        sqlx::query_as(concat!(
+            "WITH before AS (
+               SELECT id, tenant_id, (status = 'installing')::int AS making, secrets_reserved FROM connector
+               WHERE id = $1 AND operation_id = $2 FOR UPDATE),
+             after AS (
+               UPDATE connector c SET status = 'active', operation_id = NULL, pending = NULL, revision = revision + 1,
+                 updated_at = $3, secrets_reserved = 0
+               FROM before WHERE c.id = before.id RETURNING c.id, name, kind),
+             moves (tenant_id, dimension, used, reserved) AS (
+               SELECT tenant_id, 'connectors', making, -making FROM before
+               UNION ALL SELECT tenant_id, 'secrets', 0, -secrets_reserved FROM before), ",
+            include_str!("../quotas/moved.sql"),
+            "SELECT name, kind FROM after",
+        ))
         .bind(self.connector)
         .bind(self.operation)
         .bind(self.now)

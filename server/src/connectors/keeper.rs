@@ -348,7 +348,7 @@ impl Keeper {
         let wanted = RotationCreate { old_secret, ..RotationCreate::default() };
         let id = OperationId::from_uuid(self.source.uuid());
         let new = change::rotation(id, &known, slug, newest, &wanted)?;
-        self.enqueue(tx, &known, &new, connector).await
+        self.enqueue(tx, &known, &new, change::rotated_values(&wanted)).await
     }
 
     async fn rotation_put_off(&self, connector: ConnectorId) -> Result<(), StoreError> {
@@ -391,7 +391,7 @@ impl Keeper {
             steps: if revoked.is_empty() { RETIRE_STEPS } else { REVOKE_AND_RETIRE_STEPS },
             input: as_input(&Removal { candidate, revoked })?,
         };
-        self.enqueue(tx, &known, &new, connector).await
+        self.enqueue(tx, &known, &new, known.secrets).await
     }
 
     async fn enqueue(
@@ -399,13 +399,13 @@ impl Keeper {
         mut tx: PlatformTx,
         known: &Known,
         new: &NewOperation<'_>,
-        connector: ConnectorId,
+        secrets: i64,
     ) -> Result<(), Error> {
         if known.operation.is_some() || known.connector.status != ConnectorStatus::Active {
             return Ok(());
         }
         let now = self.source.now();
-        store::hold(&mut tx, connector, new.id, ConnectorStatus::Updating.as_str(), now).await?;
+        store::hold(&mut tx, known, new.id, ConnectorStatus::Updating, secrets, now).await?;
         log::operation_insert(&mut tx, new).await?;
         Ok(tx.commit().await?)
     }

@@ -130,6 +130,7 @@ impl Connectors {
             rotate_every_days: wanted.rotate_every_days,
             secret_version: i64::from(has_secret),
             secret_minted: false,
+            secret_values: secrets::count(&wanted.secrets),
         };
         let new = NewOperation {
             id: operation_id,
@@ -222,7 +223,8 @@ impl Connectors {
             return Err(cannot_revoke(&known.connector.kind));
         }
         let operation_id = OperationId::from_uuid(self.source.uuid());
-        store::hold(&mut tx, id, operation_id, ConnectorStatus::Deleting.as_str(), self.source.now()).await?;
+        let (now, status) = (self.source.now(), ConnectorStatus::Deleting);
+        store::hold(&mut tx, &known, operation_id, status, known.secrets, now).await?;
         let new = NewOperation {
             id: operation_id,
             tenant: by.tenant(),

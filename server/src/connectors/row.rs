@@ -14,7 +14,7 @@ use crate::isolation::openbao::kv::MAX_VERSIONS;
 
 macro_rules! columns {
     () => {
-        "id, tenant_id, name, kind, config, secret_version, secret_set_at, secret_expires_at, secret_drifted, secret_minted, status, verify, verification_status, verification_reason, last_verified_at, last_checked_at, rotate_every_days, rotate_after, retiring_version, retire_at, retire_revokes, operation_id, revision, created_at, updated_at"
+        "id, tenant_id, name, kind, config, secret_version, secret_set_at, secret_expires_at, secret_drifted, secret_minted, status, verify, verification_status, verification_reason, last_verified_at, last_checked_at, rotate_every_days, rotate_after, retiring_version, retire_at, retire_revokes, secrets, operation_id, revision, created_at, updated_at"
     };
 }
 
@@ -41,6 +41,8 @@ pub(super) struct Known {
     pub(super) retire_revokes: bool,
     /// When the far side is to make the next secret.
     pub(super) rotate_after: Option<OffsetDateTime>,
+    /// How many secret values are in force.
+    pub(super) secrets: i64,
 }
 
 impl Known {
@@ -85,16 +87,30 @@ impl Known {
             ..
         } = self.connector.clone();
         let retiring = retiring.map(|retiring| retiring.secret_version);
-        let secret =
-            SecretInForce { version: secret_version, set_at: secret_set_at, minted: self.secret_minted };
+        let secret = SecretInForce {
+            version: secret_version,
+            set_at: secret_set_at,
+            minted: self.secret_minted,
+            values: self.secrets,
+        };
         InForce { name, config, verify, rotate_every_days, secret, retiring }
     }
 
     /// The same as an operation is told of it, with another version of its secret.
     pub(super) fn as_candidate(&self, slug: &Slug, secret_version: i64) -> Candidate {
         let Connector { kind, name, config, verify, rotate_every_days, .. } = self.connector.clone();
-        let (slug, secret_minted) = (slug.clone(), false);
-        Candidate { slug, kind, name, config, verify, rotate_every_days, secret_version, secret_minted }
+        let (slug, secret_minted, secret_values) = (slug.clone(), false, self.secrets);
+        Candidate {
+            slug,
+            kind,
+            name,
+            config,
+            verify,
+            rotate_every_days,
+            secret_version,
+            secret_minted,
+            secret_values,
+        }
     }
 }
 
@@ -121,6 +137,7 @@ pub(super) struct Row {
     retiring_version: Option<i64>,
     retire_at: Option<OffsetDateTime>,
     retire_revokes: bool,
+    secrets: i64,
     operation_id: Option<Uuid>,
     revision: i64,
     created_at: OffsetDateTime,
@@ -130,10 +147,10 @@ pub(super) struct Row {
 impl Row {
     pub(super) fn into_known(self) -> Result<Known, Error> {
         let operation = self.operation_id.map(OperationId::from_uuid);
-        let (secret_minted, retire_revokes, rotate_after) =
-            (self.secret_minted, self.retire_revokes, self.rotate_after);
+        let (secret_minted, retire_revokes, rotate_after, secrets) =
+            (self.secret_minted, self.retire_revokes, self.rotate_after, self.secrets);
         let connector = self.into_connector()?;
-        Ok(Known { connector, operation, secret_minted, retire_revokes, rotate_after })
+        Ok(Known { connector, operation, secret_minted, retire_revokes, rotate_after, secrets })
     }
 
     pub(super) fn into_connector(self) -> Result<Connector, Error> {

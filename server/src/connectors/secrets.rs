@@ -75,6 +75,12 @@ pub fn reference(connector: ConnectorId) -> String {
     format!("{KV_MOUNT}/{}", entry(connector))
 }
 
+/// How many values there are, as the quota `secrets` counts them.
+#[must_use]
+pub fn count(secrets: &BTreeMap<String, SecretText>) -> i64 {
+    i64::try_from(secrets.len()).unwrap_or(i64::MAX)
+}
+
 fn entry(connector: ConnectorId) -> String {
     format!("connectors/{connector}")
 }

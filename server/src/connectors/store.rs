@@ -1,6 +1,6 @@
 //! Connectors' rows: every statement on `connector` that the capability makes for a request.
 
-use integraci_api::connectors::{Connector, ConnectorCreate};
+use integraci_api::connectors::{Connector, ConnectorCreate, ConnectorStatus};
 use integraci_api::{ConnectorId, OperationId, Page, Problem, ProblemCode};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -9,6 +9,7 @@ use super::row::{self, Known, Row};
 use super::secrets;
 use crate::error::Error;
 use crate::page::{Cursor, Slice};
+use crate::quotas::take;
 use crate::store::{StoreError, TenantTx, Tx};
 
 /// One connector of the tenant.
@@ -53,8 +54,15 @@ pub(super) async fn list(
     Ok(slice.page(connectors.into_iter(), |connector| Cursor(connector.id.uuid())))
 }
 
-/// Inserts a connector and takes its place in the quota, in one statement: of two that want the last
-/// place one gets it, whoever looked first.
+/// Inserts a connector and takes its place, and those of its secrets, in the quota, in one statement: of two
+/// that want the last place one gets it, whoever looked first.
+const INSERT: &str = concat!(
+    "WITH wanted (tenant_id, dimension, n) AS (VALUES ($2::uuid, 'connectors', 1), ($2::uuid, 'secrets', $11::bigint)), ",
+    include_str!("../quotas/room.sql"),
+    include_str!("insert.sql"),
+);
+
+/// Inserts a connector that is being installed.
 pub(super) async fn insert(
     tx: &mut TenantTx,
     id: ConnectorId,
@@ -63,27 +71,27 @@ pub(super) async fn insert(
     now: OffsetDateTime,
 ) -> Result<(), Error> {
     refuse_taken(tx, &wanted.name, None).await?;
-    let inserted = sqlx::query(
-        "WITH place AS (
-           UPDATE quota SET used = used + 1
-           WHERE tenant_id = $2 AND dimension = 'connectors' AND used < coalesce(own_max, plan_max) RETURNING 1)
-         INSERT INTO connector (id, tenant_id, name, kind, config, secret_ref, verify, rotate_every_days, status, operation_id, created_at, updated_at)
-         SELECT $1, $2, $3, $4, $5, $6, $9, $10, 'installing', $7, $8, $8 FROM place",
-    )
-    .bind(id.uuid())
-    .bind(tx.tenant().uuid())
-    .bind(&wanted.name)
-    .bind(&wanted.kind)
-    .bind(sqlx::types::Json(&wanted.config))
-    .bind(secrets::reference(id))
-    .bind(operation.uuid())
-    .bind(now)
-    .bind(wanted.verify.as_str())
-    .bind(wanted.rotate_every_days.and_then(|days| i32::try_from(days).ok()))
-    .execute(tx.conn())
-    .await
-    .map_err(StoreError::on("insert a connector"))?;
-    if inserted.rows_affected() == 1 { Ok(()) } else { Err(quota_exceeded(tx).await?) }
+    let secrets = secrets::count(&wanted.secrets);
+    let inserted = sqlx::query(INSERT)
+        .bind(id.uuid())
+        .bind(tx.tenant().uuid())
+        .bind(&wanted.name)
+        .bind(&wanted.kind)
+        .bind(sqlx::types::Json(&wanted.config))
+        .bind(secrets::reference(id))
+        .bind(operation.uuid())
+        .bind(now)
+        .bind(wanted.verify.as_str())
+        .bind(wanted.rotate_every_days.and_then(|days| i32::try_from(days).ok()))
+        .bind(secrets)
+        .execute(tx.conn())
+        .await
+        .map_err(StoreError::on("insert a connector"))?;
+    if inserted.rows_affected() == 1 {
+        return Ok(());
+    }
+    let tenant = tx.tenant();
+    Err(take::exceeded(tx, tenant, &[("connectors", 1), ("secrets", secrets)]).await?)
 }
 
 /// Refuses a name that another connector of the tenant has. The tenant's row is locked by now, so
@@ -114,38 +122,36 @@ pub(super) async fn refuse_taken(
     }
 }
 
-async fn quota_exceeded(tx: &mut TenantTx) -> Result<Error, Error> {
-    let (limit, used): (i64, i64) = sqlx::query_as(
-        "SELECT coalesce(own_max, plan_max), used FROM quota WHERE tenant_id = $1 AND dimension = 'connectors'",
-    )
-    .bind(tx.tenant().uuid())
-    .fetch_one(tx.conn())
-    .await
-    .map_err(StoreError::on("read a quota"))?;
-    let detail = format!(
-        "the tenant may have {limit} connectors and {used} are in use; remove one, raise the tenant's quota \
-         `connectors`, or move it to a larger plan"
-    );
-    Ok(Problem::new(ProblemCode::QuotaExceeded, detail).into())
-}
-
-/// Marks a connector as held by an operation.
+/// Has a free connector, locked by now, held by an operation that is to leave it with so many secret values.
+/// The places of those that are more than it has are taken in the same statement.
 pub(super) async fn hold(
     tx: &mut impl Tx,
-    id: ConnectorId,
+    known: &Known,
     operation: OperationId,
-    status: &'static str,
+    status: ConnectorStatus,
+    secrets: i64,
     now: OffsetDateTime,
 ) -> Result<(), Error> {
-    sqlx::query("UPDATE connector SET status = $3, operation_id = $2, revision = revision + 1, updated_at = $4 WHERE id = $1")
-        .bind(id.uuid())
-        .bind(operation.uuid())
-        .bind(status)
-        .bind(now)
-        .execute(tx.conn())
-        .await
-        .map_err(StoreError::on("hold a connector"))?;
-    Ok(())
+    let (connector, more) = (&known.connector, (secrets - known.secrets).max(0));
+    let held = sqlx::query(concat!(
+        "WITH wanted (tenant_id, dimension, n) AS (VALUES ($6::uuid, 'secrets', $5::bigint)), ",
+        include_str!("../quotas/room.sql"),
+        "UPDATE connector SET status = $3, operation_id = $2, revision = revision + 1, updated_at = $4, secrets_reserved = $5
+         FROM room WHERE id = $1 AND for_all",
+    ))
+    .bind(connector.id.uuid())
+    .bind(operation.uuid())
+    .bind(status.as_str())
+    .bind(now)
+    .bind(more)
+    .bind(connector.tenant_id.uuid())
+    .execute(tx.conn())
+    .await
+    .map_err(StoreError::on("hold a connector"))?;
+    if held.rows_affected() == 1 {
+        return Ok(());
+    }
+    Err(take::exceeded(tx, connector.tenant_id, &[("secrets", more)]).await?)
 }
 
 /// Notes that something was made in the tenant, from when on its slug is never given out again.

@@ -52,6 +52,9 @@ pub(super) struct Candidate {
     pub(super) secret_version: i64,
     /// The far side makes that version.
     pub(super) secret_minted: bool,
+    /// How many values that version has.
+    #[serde(default)]
+    pub(super) secret_values: i64,
 }
 
 impl Candidate {
@@ -66,7 +69,12 @@ impl Candidate {
             config: self.config,
             verify: self.verify,
             rotate_every_days: self.rotate_every_days,
-            secret: SecretInForce { version: self.secret_version, set_at, minted: self.secret_minted },
+            secret: SecretInForce {
+                version: self.secret_version,
+                set_at,
+                minted: self.secret_minted,
+                values: self.secret_values,
+            },
             retiring: None,
         }
     }
@@ -323,15 +331,20 @@ impl Step for Verified {
     }
 }
 
-/// Deletes the connector and gives its place in the quota back, in one statement.
+/// Deletes the connector and gives back what it holds of the quota, in one statement.
 async fn remove(world: &World, cx: &StepCx, told: Option<Kind>) -> Result<(), StepError> {
     let mut tx = world.store.platform_tx().await?;
     cx.fence.hold(&mut tx).await?;
-    let removed: Option<NameAndKind> = sqlx::query_as(
-        "WITH gone AS (DELETE FROM connector WHERE tenant_id = $1 AND id = $2 RETURNING name, kind),
-           given_back AS (UPDATE quota SET used = used - 1 FROM gone WHERE tenant_id = $1 AND dimension = 'connectors')
-         SELECT name, kind FROM gone",
-    )
+    let removed: Option<NameAndKind> = sqlx::query_as(concat!(
+        "WITH gone AS (
+           DELETE FROM connector WHERE tenant_id = $1 AND id = $2
+           RETURNING tenant_id, name, kind, (status = 'installing')::int AS making, secrets, secrets_reserved),
+         moves (tenant_id, dimension, used, reserved) AS (
+           SELECT tenant_id, 'connectors', making - 1, -making FROM gone
+           UNION ALL SELECT tenant_id, 'secrets', -secrets, -secrets_reserved FROM gone), ",
+        include_str!("../../quotas/moved.sql"),
+        "SELECT name, kind FROM gone",
+    ))
     .bind(cx.tenant.uuid())
     .bind(target(cx)?.uuid())
     .fetch_optional(tx.conn())
