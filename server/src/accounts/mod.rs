@@ -13,8 +13,8 @@ use integraci_api::{Problem, ProblemCode, TenantId, TokenId};
 use crate::error::Error;
 
 pub use secret::TokenSecret;
-pub(crate) use tokens::{tokens_of, unauthenticated};
 pub use tokens::{Made, Tokens};
+pub(crate) use tokens::{tokens_of, unauthenticated};
 
 /// A caller whose token was accepted.
 #[derive(Debug, Clone)]

@@ -251,11 +251,7 @@ impl Tokens {
 
 /// Refuses one more token of a tenant that has as many as it may. Those that are revoked or have expired do
 /// not count.
-async fn refuse_past_quota(
-    tx: &mut PlatformTx,
-    tenant: TenantId,
-    now: OffsetDateTime,
-) -> Result<(), Error> {
+async fn refuse_past_quota(tx: &mut PlatformTx, tenant: TenantId, now: OffsetDateTime) -> Result<(), Error> {
     const DIMENSION: &str = "api_tokens";
     // A statement of its own: what is counted next is what there is once the lock is held.
     let limit = take::counted_limit(tx, tenant, DIMENSION).await?;

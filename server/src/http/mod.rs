@@ -46,6 +46,7 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(hooks::events))
         .routes(routes!(connectors::verify))
         .routes(routes!(quotas::get, quotas::set, quotas::reset))
+        .routes(routes!(quotas::usage))
         .routes(routes!(attestations::create, attestations::list))
         .routes(routes!(attestations::get))
         .routes(routes!(credentials::issue))

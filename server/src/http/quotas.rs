@@ -1,9 +1,10 @@
 //! `/v1/tenants/{tenant_id}/quota`
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use integraci_api::TenantId;
-use integraci_api::quotas::{Quota, QuotaSet};
+use integraci_api::quotas::{Quota, QuotaSet, QuotaUsage};
 use integraci_api::tokens::Scope;
 
 use super::body::Body;
@@ -25,7 +26,19 @@ pub(super) async fn get(
     Ok(Tagged(quota.revision, quota))
 }
 
-/// Sets the tenant's own limits, all of them; a dimension not named has the plan's.
+/// How much of every dimension is used, by asking whoever counts it. What a system does not tell is unknown.
+#[utoipa::path(get, path = "/tenants/{tenant_id}/quota/usage", tag = "quotas", params(("tenant_id" = TenantId, Path)),
+    responses((status = 200, body = QuotaUsage), Problems))]
+pub(super) async fn usage(
+    caller: Caller,
+    State(app): State<App>,
+    Ids(tenant): Ids<TenantId>,
+) -> Result<Json<QuotaUsage>, Error> {
+    app.quotas.usage(&caller.tenant(tenant, Scope::QuotasRead)?).await.map(Json)
+}
+
+/// Sets the tenant's own limits, all of them; a dimension not named has the plan's. Where systems have to be
+/// brought to them, `operation_id` is the operation that does it.
 #[utoipa::path(put, path = "/tenants/{tenant_id}/quota", tag = "quotas", request_body = QuotaSet,
     params(("tenant_id" = TenantId, Path), ("If-Match" = Option<String>, Header, description = "The ETag read before")),
     responses((status = 200, body = Quota), Problems))]
@@ -40,7 +53,8 @@ pub(super) async fn set(
     Ok(Tagged(quota.revision, quota))
 }
 
-/// Goes back to the plan's limits.
+/// Goes back to the plan's limits. Where systems have to be brought to them, the quota has `operation_id` until
+/// that is done.
 #[utoipa::path(delete, path = "/tenants/{tenant_id}/quota", tag = "quotas", params(("tenant_id" = TenantId, Path)),
     responses((status = 204, description = "The plan's limits are in force"), Problems))]
 pub(super) async fn reset(

@@ -132,6 +132,9 @@ mod tests {
              it to a larger plan"
         );
         let busy = text(&[full(4, 1, 2)]);
-        assert!(busy.contains("5 are in use, 1 of them for what is still being made, where 2 more are wanted;"), "{busy}");
+        assert!(
+            busy.contains("5 are in use, 1 of them for what is still being made, where 2 more are wanted;"),
+            "{busy}"
+        );
     }
 }

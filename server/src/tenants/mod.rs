@@ -12,18 +12,19 @@ use std::sync::Arc;
 
 use integraci_api::operations::{Operation, OperationKind};
 use integraci_api::tenants::{Tenant, TenantCreate, TenantFilter, TenantUpdate};
-use integraci_api::{FieldProblem, OperationId, Page, Problem, ProblemCode, Slug, TenantId};
+use integraci_api::{OperationId, Page, Problem, ProblemCode, Slug, TenantId};
 use serde_json::json;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::accounts::{Caller, PlatformAuthority, TenantAuthority};
 use crate::error::Error;
 use crate::events::{self, Kind};
 use crate::idempotency::{Answer, Once};
-use crate::isolation::Cells;
+use crate::isolation::{Cells, Usage};
 use crate::page::{Cursor, Slice};
-use crate::plans::Plans;
-use crate::quotas;
+use crate::plans::{Plan, Plans};
+use crate::quotas::{self, Change};
 use crate::saga::log;
 use crate::source::Source;
 use crate::store::{PlatformTx, Store, StoreError, TenantTx, Tx};
@@ -128,7 +129,8 @@ impl Tenants {
     ///
     /// # Errors
     /// `invalid_request`, `forbidden`, `not_found`, `precondition_failed`, `busy`, `quota_below_use`
-    /// for a plan too small for what is used, or the store's.
+    /// for a plan too small for what is used, `unavailable` where a system does not tell how much that is, or
+    /// the store's.
     pub async fn update(
         &self,
         by: &TenantAuthority,
@@ -144,11 +146,20 @@ impl Tenants {
                     .into());
             }
         }
+        let now = self.source.now();
+        let plan = wanted.plan.as_deref().map(|name| self.plans.get(name)).transpose();
+        let plan = plan.map_err(|fault| Error::invalid(vec![fault]))?;
+        let in_systems = match plan {
+            Some(plan) => self.used_of_what_it_lowers(by.tenant(), plan, now).await?,
+            None => Usage::new(),
+        };
         let mut tx = self.store.tenant_tx(by.tenant()).await?;
         let now_there = lock(&mut tx, by.tenant(), expected).await?;
         refuse_unless_active(&now_there)?;
-        if let Some(plan) = &wanted.plan {
-            self.change_plan(&mut tx, plan).await?;
+        if let Some(plan) = plan.filter(|plan| plan.name != now_there.plan)
+            && quotas::change_plan(&mut tx, plan, &in_systems, now).await?
+        {
+            places_changed(&mut tx, self.source, &now_there).await?;
         }
         let row: Row = sqlx::query_as(row::UPDATE)
             .bind(by.tenant().uuid())
@@ -158,7 +169,7 @@ impl Tenants {
             .bind(wanted.labels.as_ref().map(sqlx::types::Json))
             .bind(wanted.delete_protection)
             .bind(wanted.suspended)
-            .bind(self.source.now())
+            .bind(now)
             .fetch_one(tx.conn())
             .await
             .map_err(StoreError::on("change a tenant"))?;
@@ -172,6 +183,20 @@ impl Tenants {
         }
         tx.commit().await?;
         Ok(tenant)
+    }
+
+    /// What the tenant uses in systems of all that another plan has less of.
+    async fn used_of_what_it_lowers(
+        &self,
+        tenant: TenantId,
+        plan: &Plan,
+        now: OffsetDateTime,
+    ) -> Result<Usage, Error> {
+        let its_own = read_for(&mut self.store.tenant_tx(tenant).await?).await?.plan;
+        if its_own == plan.name {
+            return Ok(Usage::new());
+        }
+        Change::Plan(plan).used_in_systems(&self.store, &self.cells, tenant, now).await
     }
 
     /// Tells which fields were given, and not what they hold: some of it is of people.
@@ -200,35 +225,6 @@ impl Tenants {
                 events::emit(tx, self.source.uuid(), id, kind, &object, json!({})).await
             }
             _ => Ok(()),
-        }
-    }
-
-    async fn change_plan(&self, tx: &mut TenantTx, name: &str) -> Result<(), Error> {
-        let plan = self.plans.get(name).map_err(|fault| Error::invalid(vec![fault]))?;
-        let mut over = Vec::new();
-        for (dimension, max) in &plan.limits {
-            let used: Option<i64> = sqlx::query_scalar(
-                "UPDATE quota SET plan_max = $3 WHERE tenant_id = $1 AND dimension = $2
-                 RETURNING CASE WHEN used > coalesce(own_max, $3) THEN used END",
-            )
-            .bind(tx.tenant().uuid())
-            .bind(dimension)
-            .bind(max)
-            .fetch_one(tx.conn())
-            .await
-            .map_err(StoreError::on("change a plan's limits"))?;
-            if let Some(used) = used {
-                over.push(FieldProblem::new(
-                    "/plan",
-                    format!("the plan `{name}` allows {max} {dimension} and {used} are in use; remove some first, or set a quota of its own"),
-                ));
-            }
-        }
-        match over.first() {
-            None => Ok(()),
-            Some(first) => {
-                Err(Problem::new(ProblemCode::QuotaBelowUse, first.detail.clone()).with_errors(over).into())
-            }
         }
     }
 
@@ -300,6 +296,27 @@ pub(crate) async fn lock(tx: &mut TenantTx, id: TenantId, expected: Option<i64>)
         .into()),
         _ => Ok(tenant),
     }
+}
+
+/// Has a tenant's places brought to what they are to be by now, which is something else than before. What is
+/// under way sees it, or begins another when it ends. The tenant is locked.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn places_changed(
+    tx: &mut TenantTx,
+    source: Source,
+    tenant: &Tenant,
+) -> Result<(), StoreError> {
+    sqlx::query("UPDATE tenant SET spec_revision = spec_revision + 1 WHERE id = $1")
+        .bind(tenant.id.uuid())
+        .execute(tx.conn())
+        .await
+        .map_err(StoreError::on("note that a tenant is to have something else"))?;
+    if tenant.operation_id.is_none() {
+        sagas::enqueue(tx, source, OperationKind::TenantUpdate, tenant.id, &tenant.slug).await?;
+    }
+    Ok(())
 }
 
 /// # Errors

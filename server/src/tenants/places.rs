@@ -85,7 +85,7 @@ async fn roomiest<'a>(tx: &mut PlatformTx, cells: &'a [Cell], system: System) ->
 }
 
 /// The systems that a tenant has a place in, in their order.
-pub(super) async fn systems(tx: &mut impl Tx, tenant: TenantId) -> Result<Vec<System>, StoreError> {
+pub(crate) async fn systems(tx: &mut impl Tx, tenant: TenantId) -> Result<Vec<System>, StoreError> {
     let words: Vec<String> = sqlx::query_scalar("SELECT system FROM tenant_system WHERE tenant_id = $1")
         .bind(tenant.uuid())
         .fetch_all(tx.conn())

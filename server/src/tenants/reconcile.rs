@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::{places, sagas};
 use crate::error::Error;
-use crate::isolation::{Cells, Drift, System, Wanted};
+use crate::isolation::{Cell, Cells, Drift, System, Wanted};
 use crate::source::Source;
 use crate::store::{Store, StoreError};
 
@@ -67,13 +67,18 @@ impl Reconciler {
         }
     }
 
-    /// Gives places in systems that were switched on since, and looks at everything that is due.
+    /// Gives places in systems that were switched on since, has those brought on that are behind, and looks at
+    /// everything that is due.
     async fn round(&self, stop: &CancellationToken) -> Result<(), Error> {
         for system in self.cells.on() {
             if let Err(error) = self.adopt(system).await {
                 let (error, system) = (&error as &dyn std::error::Error, system.as_str());
                 tracing::warn!(error, system, "a tenant could not be given a place in a system that is new");
             }
+        }
+        if let Err(error) = self.catch_up().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "a tenant's places are not brought to what they are to be");
         }
         loop {
             let due = self.claim().await?;
@@ -170,11 +175,41 @@ impl Reconciler {
         Ok(tx.commit().await?)
     }
 
+    /// Begins an update of every tenant whose places are to be something else with nobody at it: its plan has
+    /// other limits since the server was started, or its limits were set while it was being made.
+    async fn catch_up(&self) -> Result<(), Error> {
+        loop {
+            let mut tx = self.store.platform_tx().await?;
+            let behind: Option<(Uuid, String)> = sqlx::query_as(
+                "SELECT id, slug FROM tenant t WHERE status = 'active' AND operation_id IS NULL AND NOT canary
+                   AND EXISTS (SELECT 1 FROM tenant_system s
+                               WHERE s.tenant_id = t.id AND s.spec_revision < t.spec_revision)
+                   AND NOT EXISTS (SELECT 1 FROM tenant_system s
+                                   WHERE s.tenant_id = t.id AND s.system || '/' || s.cell <> ALL ($1))
+                 ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED",
+            )
+            .bind(self.cell_names())
+            .fetch_optional(tx.conn())
+            .await
+            .map_err(StoreError::on("look for tenants whose places are behind"))?;
+            let Some((tenant, slug)) = behind else { return Ok(()) };
+            let Ok(slug) = slug.parse::<Slug>() else { return Ok(()) };
+            let tenant = TenantId::from_uuid(tenant);
+            sagas::enqueue(&mut tx, self.source, OperationKind::TenantUpdate, tenant, &slug).await?;
+            tx.commit().await?;
+        }
+    }
+
+    /// Every cell of the configuration, as `system/cell`.
+    fn cell_names(&self) -> Vec<String> {
+        let name = |cell: &Cell| format!("{}/{}", cell.system.system().as_str(), cell.name);
+        self.cells.all().map(name).collect()
+    }
+
     /// Gives every tenant a place in a system that was switched on after it was made. One that lives in a
     /// cell which is not in the configuration waits until it is: its operation could not be done.
     async fn adopt(&self, system: System) -> Result<(), Error> {
-        let cells: Vec<String> =
-            self.cells.all().map(|cell| format!("{}/{}", cell.system.system().as_str(), cell.name)).collect();
+        let cells = self.cell_names();
         loop {
             let mut tx = self.store.platform_tx().await?;
             let lacking: Option<(Uuid, String)> = sqlx::query_as(
