@@ -4,6 +4,7 @@ mod access;
 mod attest;
 mod drift;
 mod faults;
+mod limits;
 
 use std::time::{Duration, Instant};
 

@@ -137,7 +137,7 @@ async fn a_place_is_made_found_as_it_is_and_removed_whole() {
     assert_eq!(left, [remnant("account_keys"), remnant("account")]);
     let (jwt, streams) = files(&account);
     assert!(jwt.exists());
-    assert_eq!(streams.read_dir().unwrap().count(), 1);
+    assert_eq!(streams.read_dir().unwrap().count(), 2);
 
     // With streams of the tenant's own in it, and somebody connected.
     let client = connected(&world.user(&tenant).await).await.unwrap();
@@ -163,7 +163,7 @@ async fn a_deletion_that_was_cut_off_anywhere_is_finished_by_the_next() {
     // Somebody deleted the account by hand, and left its streams.
     operator.delete(&account).await;
     assert_eq!(world.nats.drift(&tenant).await.unwrap(), [Drift("the account is missing")]);
-    assert_eq!(files(&account).1.read_dir().unwrap().count(), 1);
+    assert_eq!(files(&account).1.read_dir().unwrap().count(), 2);
     world.removed(&[&tenant]).await;
     assert_eq!(files(&account).1.read_dir().map_or(0, Iterator::count), 0);
 

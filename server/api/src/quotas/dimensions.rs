@@ -134,7 +134,7 @@ pub const DIMENSIONS: &[Dimension] = &[
         "nats_payload_bytes",
         "the largest message in the tenant's NATS account",
         Unit::Bytes,
-        1024,
+        8 << 10, // what the platform itself tells the tenant has to fit
         64 << 20,
     ),
     in_system(
@@ -198,7 +198,7 @@ mod tests {
     fn a_limit_out_of_bounds_is_told_what_it_may_be() {
         let payload = dimension("nats_payload_bytes").unwrap();
         assert_eq!(payload.parse("1Mi"), Ok(1 << 20));
-        assert_eq!(payload.parse("1").unwrap_err(), "`nats_payload_bytes` is from 1Ki to 64Mi");
-        assert_eq!(payload.parse("65Mi").unwrap_err(), "`nats_payload_bytes` is from 1Ki to 64Mi");
+        assert_eq!(payload.parse("1").unwrap_err(), "`nats_payload_bytes` is from 8Ki to 64Mi");
+        assert_eq!(payload.parse("65Mi").unwrap_err(), "`nats_payload_bytes` is from 8Ki to 64Mi");
     }
 }

@@ -194,15 +194,15 @@ pub(super) fn quota(wanted: &Wanted) -> ResourceQuota {
 }
 
 /// What a container gets that asks for nothing, without which the quota would refuse it: a pod's even
-/// share, so that as many pods fit as the quota allows.
+/// share, so that as many pods fit as the quota allows; and that none asks for 0, which the quota counts as
+/// nothing and a node takes for no limit at all.
 pub(super) fn limit_range(wanted: &Wanted) -> LimitRange {
     const MIB: u64 = 1 << 20;
     let limits = &wanted.limits;
     let pods = u64::from(limits.pods).max(1);
-    let share = map(&[
-        ("cpu", millis((limits.cpu_millis / pods).max(1))),
-        ("memory", bytes((limits.memory_bytes / pods / MIB).max(1) * MIB)),
-    ]);
+    // Of a quota that is less than one of each for a pod, the first pods get one: no share is above it.
+    let memory = (limits.memory_bytes / pods / MIB * MIB).max(limits.memory_bytes.min(MIB)).max(1);
+    let share = map(&[("cpu", millis((limits.cpu_millis / pods).max(1))), ("memory", bytes(memory))]);
     LimitRange {
         metadata: metadata(&wanted.names.kubernetes_namespace, LIMIT_RANGE),
         spec: Some(LimitRangeSpec {
@@ -210,6 +210,7 @@ pub(super) fn limit_range(wanted: &Wanted) -> LimitRange {
                 type_: "Container".to_owned(),
                 default: Some(share.clone()),
                 default_request: Some(share),
+                min: Some(map(&[("cpu", millis(1)), ("memory", bytes(1))])),
                 ..LimitRangeItem::default()
             }],
         }),

@@ -22,8 +22,8 @@ use uuid::Uuid;
 
 use super::claims::{self, AccountClaims, AccountKeys, EXPORTS, IMPORTS};
 use super::connection::{self, User};
-use super::streams::{self, EVENTS_STREAM};
-use super::{Nats, seconds};
+use super::streams::{self, EVENTS_STREAM, USAGE_STREAM};
+use super::{Nats, seconds, users};
 use crate::isolation::{ErrorClass, System, SystemError, Wanted};
 
 /// The longest that all of it may take.
@@ -54,6 +54,7 @@ const GRANT_ITSELF: &str = "user_with_permissions_of_its_own";
 const READ_EVENTS: &str = "own_events_are_read";
 const TELL_EVENTS: &str = "tell_own_events";
 const REMOVE_EVENTS: &str = "remove_own_events";
+const TAKE_USAGE: &str = "take_own_usage_before_it_is_counted";
 const SHARED: &str = "subjects_shared_between_accounts";
 const AS_MADE: &str = "account_as_made";
 
@@ -89,6 +90,11 @@ const SPECS: &[Spec] = &[
     control(READ_EVENTS, "look up the stream of the tenant's events", "it is the tenant's own"),
     attempt(TELL_EVENTS, "publish to the subjects of the tenant's events", "the server refuses"),
     attempt(REMOVE_EVENTS, "delete a message from the stream of the tenant's events", "the server refuses"),
+    attempt(
+        TAKE_USAGE,
+        "delete a message from the stream in which the tenant's usage waits to be counted",
+        "the server refuses",
+    ),
     attempt(SHARED, "look for exports and imports in the claims of both accounts", "there are none"),
     attempt(
         AS_MADE,
@@ -180,7 +186,7 @@ fn user(nats: &Nats, keys: &AccountKeys) -> Result<User, SystemError> {
     let key = nats.key(KeyPairType::User)?;
     let now_s = nats.now_s();
     let expires_at_s = now_s + seconds(USER_LIFE);
-    let jwt = claims::tenant_user(keys, &key.public_key(), "attestation", now_s, expires_at_s)
+    let jwt = users::tenant_user(keys, &key.public_key(), "attestation", now_s, expires_at_s)
         .map_err(|_| super::unsigned("attest"))?;
     Ok(User { jwt, key: Arc::new(key) })
 }
@@ -366,13 +372,15 @@ async fn messages_tried(own: &mut Side, canary: &mut Side, seen: &Seen) -> Resul
 
 async fn events_tried(nats: &Nats, own: &Side, seen: &Seen) -> Result<(), SystemError> {
     let told = format!("{}.events.attestation.tried", own.prefix);
-    let removed = format!("$JS.API.STREAM.MSG.DELETE.{EVENTS_STREAM}");
+    let [removed, taken] =
+        [EVENTS_STREAM, USAGE_STREAM].map(|stream| format!("$JS.API.STREAM.MSG.DELETE.{stream}"));
     // A stream of no such name is meant, so JetStream keeps nothing of what gets through.
     let mut elsewhere = HeaderMap::new();
     elsewhere.insert(NATS_EXPECTED_STREAM, "INTEGRACI_NONE");
     own.client.publish_with_headers(told.clone(), elsewhere, "".into()).await.map_err(|_| cut())?;
     // There is no message 0.
     own.publish(&removed, r#"{"seq":0}"#).await?;
+    own.publish(&taken, r#"{"seq":0}"#).await?;
     let streams = streams::context(&own.client, nats.config.timeout);
     let found = streams.get_stream(EVENTS_STREAM).await;
     let subjects = found.map(|stream| stream.cached_info().config.subjects.clone());
@@ -380,5 +388,6 @@ async fn events_tried(nats: &Nats, own: &Side, seen: &Seen) -> Result<(), System
     seen.note(READ_EVENTS, is_own, "it is", "it is not, or cannot be read");
     seen.refused(TELL_EVENTS, own.was_refused(&told).await);
     seen.refused(REMOVE_EVENTS, own.was_refused(&removed).await);
+    seen.refused(TAKE_USAGE, own.was_refused(&taken).await);
     Ok(())
 }

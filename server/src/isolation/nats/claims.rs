@@ -1,30 +1,26 @@
-//! The claims that NATS is told in: of a tenant's account, of its users, and of an account's removal.
+//! The claims that NATS is told in: of a tenant's account, and of its removal. Those of users: `users.rs`.
 //!
 //! Facts: the form is that of nats-io/jwt, version 2. A limit that is left out counts as 0; -1 is none.
-//! A user that a scoped signing key signed must carry no permissions of its own, else the server takes
-//! it for none; it has those of the key's template. A revocation under `*` is one of every user.
+//! A revocation under `*` is one of every user.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use integraci_api::SecretText;
 use nkeys::KeyPair;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::streams::{EVENTS_BYTES, EVENTS_STREAM};
+use super::streams;
+use super::users::{nothing, template};
 use crate::isolation::Wanted;
 
 /// "No limit".
-const UNLIMITED: i64 = -1;
+pub(super) const UNLIMITED: i64 = -1;
 /// Subscriptions of all connections of an account together: far more than a tenant's pipelines make,
 /// far fewer than burden a server.
 const SUBSCRIPTIONS: u32 = 10_000;
-/// Streams of the tenant's own, beside the one of its events.
+/// Streams and consumers of the tenant's own, beside the platform's.
 const STREAMS: u32 = 20;
 const CONSUMERS: u32 = 100;
-/// How long a service of the tenant may take to answer a request.
-const ANSWER_NS: u64 = 60_000_000_000;
-
 /// In the revocations: every user.
 pub(super) const EVERYBODY: &str = "*";
 /// A revocation holds for users issued until its time: this one for all that ever are.
@@ -84,7 +80,7 @@ impl AccountClaims {
         if wanted.suspended {
             revocations.insert(EVERYBODY.to_owned(), FOR_EVER.into());
         }
-        let disk = limits.nats_stream_bytes + EVENTS_BYTES * u64::from(replicas);
+        let disk = limits.nats_stream_bytes + streams::BYTES * u64::from(replicas);
         let nats = json!({
             "type": "account",
             "version": 2,
@@ -101,8 +97,8 @@ impl AccountClaims {
                 "leaf": 0,
                 "mem_storage": 0,
                 "disk_storage": disk,
-                "streams": STREAMS + 1,
-                "consumer": CONSUMERS,
+                "streams": STREAMS + streams::STREAMS,
+                "consumer": CONSUMERS + streams::CONSUMERS,
                 "max_bytes_required": true,
             },
             "signing_keys": [{
@@ -250,87 +246,6 @@ impl AccountClaims {
 /// What is said in a JWT.
 fn payload(jwt: &str) -> Option<String> {
     String::from_utf8(URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1)?).ok()?).ok()
-}
-
-/// What the tenant's users may do: all below the tenant's subjects but to tell its events, and all with
-/// streams but to change the one in which the events are. Answers come to `_INBOX.>`, which is the
-/// account's own.
-fn template(prefix: &str) -> Value {
-    let change = [
-        "CREATE",
-        "UPDATE",
-        "DELETE",
-        "PURGE",
-        "SNAPSHOT",
-        "RESTORE",
-        "MSG.DELETE",
-        "PEER.REMOVE",
-        "LEADER.STEPDOWN",
-    ];
-    let mut deny: Vec<String> =
-        change.iter().map(|verb| format!("$JS.API.STREAM.{verb}.{EVENTS_STREAM}")).collect();
-    deny.push(format!("{prefix}.events.>"));
-    json!({
-        "pub": { "allow": [format!("{prefix}.>"), "$JS.API.>", "$JS.ACK.>", "$JS.FC.>"], "deny": deny },
-        "sub": { "allow": [format!("{prefix}.>"), "_INBOX.>"] },
-        "resp": { "max": 1, "ttl": ANSWER_NS },
-        "subs": UNLIMITED,
-        "data": UNLIMITED,
-        "payload": UNLIMITED,
-    })
-}
-
-/// What a user without permissions of its own may do.
-fn nothing() -> Value {
-    json!({ "pub": { "deny": [">"] }, "sub": { "deny": [">"] } })
-}
-
-/// The JWT of a user of the tenant's, until `expires_at_s`.
-pub(super) fn tenant_user(
-    keys: &AccountKeys,
-    user: &str,
-    name: &str,
-    now_s: i64,
-    expires_at_s: i64,
-) -> Result<String, nkeys::error::Error> {
-    let nats = json!({ "type": "user", "version": 2, "issuer_account": keys.account() });
-    sign(&keys.signing, json!({ "name": name, "sub": user, "exp": expires_at_s, "nats": nats }), now_s)
-}
-
-/// What the platform's answers in a tenant's account come to: the tenant's users cannot listen there.
-pub(super) const PLATFORM_INBOX: &str = "_INTEGRACI";
-
-/// The JWT of a user of the platform's in an account, until `expires_at_s`: it works with the streams, and
-/// tells the events.
-pub(super) fn platform_user(
-    issuer: &KeyPair,
-    account: &str,
-    prefix: &str,
-    user: &str,
-    now_s: i64,
-    expires_at_s: i64,
-) -> Result<String, nkeys::error::Error> {
-    let mut nats = json!({
-        "type": "user",
-        "version": 2,
-        "pub": { "allow": ["$JS.API.>", format!("{prefix}.events.>")] },
-        "sub": { "allow": [format!("{PLATFORM_INBOX}.>")] },
-        "subs": UNLIMITED,
-        "data": UNLIMITED,
-        "payload": UNLIMITED,
-    });
-    if issuer.public_key() != account {
-        nats["issuer_account"] = account.into();
-    }
-    sign(issuer, json!({ "name": "integraci", "sub": user, "exp": expires_at_s, "nats": nats }), now_s)
-}
-
-/// A credentials file, as clients read it.
-pub(super) fn credentials_file(jwt: &str, seed: &str) -> SecretText {
-    SecretText::new(format!(
-        "-----BEGIN NATS USER JWT-----\n{jwt}\n------END NATS USER JWT------\n\n\
-         -----BEGIN USER NKEY SEED-----\n{seed}\n------END USER NKEY SEED------\n"
-    ))
 }
 
 /// The request to delete accounts; of none, it tells whether one of some would be heard.

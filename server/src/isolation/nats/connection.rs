@@ -15,7 +15,7 @@ use nkeys::KeyPair;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::claims::PLATFORM_INBOX;
+use super::users::PLATFORM_INBOX;
 use super::{NatsConfig, error};
 use crate::isolation::{ErrorClass, SystemError};
 

@@ -6,6 +6,13 @@
 //! | the tenant's users | signed by the account's scoped signing key, held to `tenant.<slug>.>` by its template |
 //! | the platform's users | signed by the account's identity, for the minutes that they are needed |
 //! | events | the stream `INTEGRACI_EVENTS` of `tenant.<slug>.events.>`, which the tenant reads and cannot change |
+//! | usage | the stream `INTEGRACI_USAGE` of `tenant.<slug>.usage`, which the tenant publishes to and can neither read nor change |
+//!
+//! A limit is the broker's own: the account's limit of connections is the tenant's, with nothing added for
+//! the platform, since the broker does not tell the two apart and would let the tenant have what is added.
+//! So the platform connects only to do something there, for moments: whether the streams are as they should
+//! be is read by the system account. Where the tenant uses all its connections, its events wait until one
+//! is free, and so does its usage; of everything else nothing waits.
 //!
 //! An account is written by whoever has the operator's signing key, and read back from the resolvers:
 //! what it was is the base of every change, so that nothing revoked comes back.
@@ -13,7 +20,9 @@
 //! Facts (seen with NATS 2.15.1): a resolver takes any claims that are in form, older ones and those of an
 //! operator it does not know too, so the operator's key is tried before it is used, and two writers may
 //! undo each other's change (hence `account.rs`); a change of a limit, a key or a revocation reaches
-//! the connections that there are at once; a deletion leaves the streams on the disk, so they are removed
+//! the connections that there are at once: those too many are closed, the newest first; streams that hold
+//! more than a lowered limit lose nothing and take nothing, the platform's among them, until they hold less;
+//! the payload of a message counts its headers, and a larger one ends the connection; a deletion leaves the streams on the disk, so they are removed
 //! before it, and the claims as `<account>.jwt.deleted` beside those of the living; what a suspended
 //! tenant's users meet is a revocation of all of them, for ever, which tells a client more than a limit of
 //! 0 connections does, and lets its streams be.
@@ -23,8 +32,11 @@ mod attest;
 mod check;
 mod claims;
 mod connection;
+mod keys;
 mod monitor;
 mod streams;
+mod unread;
+mod users;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,6 +54,7 @@ use zeroize::Zeroizing;
 use self::claims::{AccountClaims, AccountKeys};
 use self::connection::{SystemAccount, User};
 pub use self::streams::Told;
+pub use self::unread::{Reader, Unread};
 use super::openbao::TenantKeys;
 use super::{
     Drift, ErrorClass, Facts, Finding, Isolation, Issued, Remnant, System, SystemError, Usage, Wanted,
@@ -129,31 +142,11 @@ impl Nats {
         claims::origin(&self.keys.place(System::Nats, tenant))
     }
 
-    fn key(&self, kind: KeyPairType) -> Result<KeyPair, SystemError> {
-        KeyPair::new_from_raw(kind, self.source.bytes()).map_err(|_| unsigned("key_create"))
-    }
-
-    /// The keys of a tenant's account, if it was ever begun.
-    async fn account_keys(&self, tenant: &TenantNames) -> Result<Option<AccountKeys>, SystemError> {
-        let Some(text) = self.keys.get(System::Nats, tenant).await? else { return Ok(None) };
-        keys_read(&text).map(Some)
-    }
-
-    /// The same; fresh ones, kept first, if there are none.
-    async fn account_keys_ensured(&self, tenant: &TenantNames) -> Result<AccountKeys, SystemError> {
-        let fresh = AccountKeys {
-            identity: self.key(KeyPairType::Account)?,
-            signing: self.key(KeyPairType::Account)?,
-        };
-        let fresh = keys_written(&fresh)?;
-        keys_read(&self.keys.ensure(System::Nats, tenant, || fresh).await?)
-    }
-
     fn platform_user(&self, issuer: &KeyPair, account: &str, prefix: &str) -> Result<User, SystemError> {
         let key = self.key(KeyPairType::User)?;
         let now_s = self.now_s();
         let expires_at_s = now_s + seconds(PLATFORM_USER_LIFE);
-        let jwt = claims::platform_user(issuer, account, prefix, &key.public_key(), now_s, expires_at_s)
+        let jwt = users::platform_user(issuer, account, prefix, &key.public_key(), now_s, expires_at_s)
             .map_err(|_| unsigned("user_create"))?;
         Ok(User { jwt, key: Arc::new(key) })
     }
@@ -221,11 +214,10 @@ impl Isolation for Nats {
         })
         .await?;
         // Nobody gets into the account of a suspended tenant; its streams are as they were.
-        if !wanted.suspended {
+        if !wanted.suspended && !self.streams_drift(&account, &wanted.names).await?.is_empty() {
             let client = self.enter(&keys, &wanted.names).await?;
             let streams = streams::context(&client, self.config.timeout);
-            let events = streams::events(&wanted.names.nats_subject_prefix, self.replicas());
-            streams::ensure_events(&streams, events).await?;
+            streams::ensure(&streams, &wanted.names.nats_subject_prefix, self.replicas()).await?;
         }
         Ok(self.facts(account, &wanted.names))
     }
@@ -275,11 +267,8 @@ impl Isolation for Nats {
         if !found.agreed {
             drift.push("the resolver nodes do not have the same account");
         }
-        if !wanted.suspended && !there.is_suspended() {
-            let client = self.enter(&keys, &wanted.names).await?;
-            let streams = streams::context(&client, self.config.timeout);
-            let events = streams::events(&wanted.names.nats_subject_prefix, self.replicas());
-            drift.extend(streams::events_drift(&streams, &events).await?);
+        if !wanted.suspended {
+            drift.extend(self.streams_drift(&keys.account(), &wanted.names).await?);
         }
         Ok(drift.into_iter().map(Drift).collect())
     }
@@ -313,7 +302,7 @@ impl Isolation for Nats {
         let key = self.key(KeyPairType::User)?;
         let (user, now_s) = (key.public_key(), self.now_s());
         let expires_at_s = now_s + seconds(ttl.min(USER_LIFE_MAX));
-        let jwt = claims::tenant_user(&keys, &user, &credential.to_string(), now_s, expires_at_s)
+        let jwt = users::tenant_user(&keys, &user, &credential.to_string(), now_s, expires_at_s)
             .map_err(|_| unsigned(OPERATION))?;
         let seed = Zeroizing::new(key.seed().map_err(|_| unsigned(OPERATION))?);
         let mut fields = self.facts(keys.account(), &tenant.names);
@@ -322,7 +311,7 @@ impl Isolation for Nats {
             handle: Some(user),
             fields,
             secrets: [
-                ("credentials", claims::credentials_file(&jwt, &seed)),
+                ("credentials", users::credentials_file(&jwt, &seed)),
                 ("jwt", SecretText::new(jwt)),
                 ("seed", SecretText::new(seed.as_str().to_owned())),
             ]
@@ -374,25 +363,6 @@ impl Isolation for Nats {
 
 fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX / 2)
-}
-
-/// Both seeds, as they are kept.
-fn keys_written(keys: &AccountKeys) -> Result<SecretText, SystemError> {
-    let seed = |key: &KeyPair| key.seed().map(Zeroizing::new).map_err(|_| unsigned("key_create"));
-    let (identity, signing) = (seed(&keys.identity)?, seed(&keys.signing)?);
-    Ok(SecretText::new(format!("{} {}", *identity, *signing)))
-}
-
-fn keys_read(text: &SecretText) -> Result<AccountKeys, SystemError> {
-    let key =
-        |seed: &str| KeyPair::from_seed(seed).ok().filter(|key| key.key_pair_type() == KeyPairType::Account);
-    let read = || {
-        let (identity, signing) = text.expose().split_once(' ')?;
-        Some(AccountKeys { identity: key(identity)?, signing: key(signing)? })
-    };
-    read().ok_or_else(|| {
-        error("key_read", ErrorClass::Refused, "what OpenBao keeps as the account's keys is none; remove it")
-    })
 }
 
 const fn error(operation: &'static str, class: ErrorClass, reason: &'static str) -> SystemError {

@@ -194,7 +194,7 @@ async fn check_says_what_is_wrong_and_what_to_do() {
 }
 
 /// A pod that the `restricted` standard admits.
-fn pod(name: &str) -> Value {
+pub(super) fn pod(name: &str) -> Value {
     json!({
         "metadata": { "name": name },
         "spec": {

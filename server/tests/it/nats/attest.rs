@@ -56,6 +56,7 @@ async fn what_is_broken_on_purpose_is_seen_and_mended() {
             "subscribe_outside_own_subjects",
             "tell_own_events",
             "remove_own_events",
+            "take_own_usage_before_it_is_counted",
             "account_as_made",
         ]
     );
