@@ -124,7 +124,7 @@ impl Held {
 
     /// Puts this in force, with what the far side said of it; does not let the connector go. What it held of
     /// the quota `secrets` it holds until then, used or reserved: the old secret is still there, and may be
-    /// what is put back.
+    /// what is put back. (Of `connectors` nothing moves: it is locked first, as it is moved next.)
     pub(super) async fn put(self, on: &mut PgConnection, wanted: &InForce) -> Result<(), StoreError> {
         let known: Option<(Option<Json<Finding>>, i64, Option<OffsetDateTime>)> = sqlx::query_as(
             "SELECT pending, secret_version, secret_expires_at FROM connector WHERE id = $1 AND operation_id = $2",
@@ -154,7 +154,9 @@ impl Held {
                secrets_reserved = greatest(0, before.secrets + before.secrets_reserved - $17)
                FROM before WHERE c.id = before.id RETURNING c.id, c.secrets, c.secrets_reserved),
              moves (tenant_id, dimension, used, reserved) AS (
-               SELECT before.tenant_id, 'secrets', after.secrets - before.secrets, after.secrets_reserved - before.secrets_reserved
+               SELECT tenant_id, 'connectors', 0, 0 FROM before
+               UNION ALL SELECT before.tenant_id, 'secrets', after.secrets - before.secrets,
+                 after.secrets_reserved - before.secrets_reserved
                FROM before JOIN after USING (id)), ",
             include_str!("../quotas/moved.sql"),
             "SELECT 1",

@@ -11,7 +11,8 @@
 //! - Every other statement ends with `moves (tenant_id, dimension, used, reserved) AS (…),`, made from the row before
 //!   and after, and `moved.sql`: what was reserved is used, or given back.
 //!
-//! Rows of one quota are locked in the order of their dimensions, after the tenant and the counted row.
+//! Rows of one quota are locked in the order of their dimensions, after the tenant and the counted row; a
+//! transaction that moves them more than once names all of them the first time, with moves of 0.
 //!
 //! **[`Holds::Counted`]**: what ends by itself with time (API tokens) is counted when another is made, by whoever has
 //! locked the quota's row with [`counted_limit`].

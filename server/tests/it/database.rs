@@ -9,6 +9,7 @@ use url::Url;
 use uuid::Uuid;
 
 /// A migrated database.
+#[derive(Clone)]
 pub(crate) struct Database {
     /// How the server reaches it.
     pub(crate) store: Store,

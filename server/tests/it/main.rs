@@ -32,6 +32,8 @@ mod openbao_secrets;
 mod openbao_signer;
 mod openbao_suspension;
 mod openbao_world;
+mod quotas;
+mod quotas_held;
 mod registry_connector;
 mod request_limits;
 mod requests;

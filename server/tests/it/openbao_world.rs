@@ -25,6 +25,7 @@ pub(crate) fn tenant(slug: &str) -> TenantNames {
     TenantNames::of(&slug.parse().unwrap())
 }
 
+#[derive(Clone)]
 pub(crate) struct Bao {
     /// What the server is configured with.
     pub(crate) config: OpenBaoConfig,
