@@ -10,6 +10,7 @@ use super::systems::{self, Answer};
 use crate::accounts::TenantAuthority;
 use crate::error::Error;
 use crate::isolation::System;
+use crate::request_limits;
 
 impl Quotas {
     /// How much of every dimension is used. A system that does not tell makes its dimensions unknown, and is
@@ -23,18 +24,23 @@ impl Quotas {
         let standing = stands::read(&mut self.store.tenant_tx(tenant).await?, read_at).await?;
         let systems: BTreeSet<System> = standing.dimensions.iter().filter_map(Stands::system).collect();
         let answers = systems::ask(&self.store, &self.cells, tenant, systems).await?;
-        let dimensions =
-            standing.dimensions.iter().map(|it| (it.dimension.name.to_owned(), shown(it, &answers)));
+        let mut tx = self.store.platform_tx().await?;
+        let requests = request_limits::granted(&mut tx, tenant.uuid(), request_limits::WINDOW).await?;
+        let dimensions = standing
+            .dimensions
+            .iter()
+            .map(|it| (it.dimension.name.to_owned(), shown(it, requests, &answers)));
         Ok(QuotaUsage { tenant_id: tenant, dimensions: dimensions.collect(), read_at })
     }
 }
 
-fn shown(it: &Stands, answers: &BTreeMap<System, Answer>) -> DimensionUsage {
+fn shown(it: &Stands, requests: i64, answers: &BTreeMap<System, Answer>) -> DimensionUsage {
     let used = match it.dimension.holds {
         Holds::Taken | Holds::Counted | Holds::Metered => {
             it.used.ok_or_else(|| "it is not counted".to_owned())
         }
-        Holds::Requests => Err("requests are counted by the minute".to_owned()),
+        // What replicas were given of this minute, and may not have spent.
+        Holds::Requests => Ok(requests),
         Holds::In(system) => in_system(it.dimension.name, system, answers.get(&system)),
     };
     let (used, unknown) = match used {

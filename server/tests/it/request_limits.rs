@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use integraci_api::TenantId;
+use integraci_api::quotas::DIMENSIONS;
 use integraci_api::tokens::{Scope, TokenCreate};
 use integraci_server::accounts::{Caller, TokenSecret, Tokens};
 use integraci_server::http::HttpLimits;
 use integraci_server::request_limits::{RequestLimits, Standing, Whose};
 use integraci_server::source::Source;
 use reqwest::{Method, StatusCode};
+use serde_json::json;
 use sqlx::AssertSqlSafe;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -61,14 +63,17 @@ async fn tenant(database: &Database, limit: i64) -> TenantId {
         &tenant.uuid().simple().to_string()[12..]
     );
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(&database.superuser).await.unwrap();
+    for dimension in DIMENSIONS {
+        let row = sqlx::query("INSERT INTO quota (tenant_id, dimension, plan_max) VALUES ($1, $2, 1000)");
+        row.bind(tenant.uuid()).bind(dimension.name).execute(&database.superuser).await.unwrap();
+    }
     limit_set(database, tenant, limit).await;
     tenant
 }
 
 async fn limit_set(database: &Database, tenant: TenantId, limit: i64) {
     sqlx::query(
-        "INSERT INTO quota (tenant_id, dimension, plan_max, own_max) VALUES ($1, 'api_requests_per_minute', 1, $2)
-         ON CONFLICT (tenant_id, dimension) DO UPDATE SET own_max = $2",
+        "UPDATE quota SET own_max = $2 WHERE tenant_id = $1 AND dimension = 'api_requests_per_minute'",
     )
     .bind(tenant.uuid())
     .bind(limit)
@@ -268,4 +273,11 @@ async fn a_tenants_limit_is_its_own_whatever_it_asks_for_and_a_raised_one_is_fel
     limit_set(&app.database, own, 50).await;
     let more = app.send_as(asking.expose(), Method::GET, &format!("/v1/tenants/{own}"), None).await;
     assert_eq!((more.status, number(&more, "ratelimit-policy", "tenant", "q")), (StatusCode::OK, 50));
+
+    // What is told of its use is of this minute: at most the five and that one; the platform asks here.
+    let usage = app.get(&format!("/v1/tenants/{own}/quota/usage")).await;
+    let told = &usage["dimensions"]["api_requests_per_minute"];
+    let used = told["used"].as_i64().unwrap();
+    assert!((0..=6).contains(&used), "{told}");
+    assert_eq!((&told["limit"], &told["remaining"]), (&json!(50), &json!(50 - used)));
 }
