@@ -12,6 +12,7 @@ use crate::quotas::Quotas;
 use crate::request_limits::RequestLimits;
 use crate::store::Store;
 use crate::tenants::Tenants;
+use crate::usage::Meter;
 
 /// The capabilities, shared by every request.
 #[derive(Clone)]
@@ -34,6 +35,8 @@ pub struct App {
     pub credentials: Credentials,
     /// Quotas.
     pub quotas: Quotas,
+    /// Usage.
+    pub meter: Meter,
     /// Operations.
     pub operations: Operations,
     /// The plans there are.

@@ -58,6 +58,10 @@ impl Metrics {
             "integraci_inbound_deliveries_total",
             "What far sides sent to connectors' addresses, by kind and what became of it"
         );
+        metrics::describe_counter!(
+            "integraci_usage_events_total",
+            "Events that tenants sent to be counted, by what became of them"
+        );
         metrics::describe_gauge!("integraci_connectors", "Connectors, by what their far sides last said");
         metrics::describe_gauge!("integraci_operations", "Operations that are not over, by state");
         metrics::describe_gauge!("integraci_places", "Tenants' places, by system and state");

@@ -39,6 +39,7 @@ use crate::saga::{DefinitionError, Definitions, Runner, RunnerConfig};
 use crate::source::Source;
 use crate::store::{Changes, Store, StoreError, schema_is_current};
 use crate::tenants::{self, Reconciler, Tenants};
+use crate::usage::Meter;
 
 /// How long requests under way may go on after the server was told to stop: longer than a long poll
 /// lasts once it is told, shorter than the half minute after which supervisors kill.
@@ -160,6 +161,7 @@ impl Replica {
             connectors: Connectors::new(store.clone(), source, secrets, keeper.clone(), replica, public_url),
             issuer,
             quotas: Quotas::new(store.clone(), source, cells),
+            meter: Meter::new(store.clone(), source, config.usage_late),
             operations: Operations::new(store.clone(), changes.clone(), stop.clone()),
             plans: config.plans,
             store: store.clone(),
@@ -221,6 +223,7 @@ impl Replica {
         tasks.spawn(idempotency::forget_old(self.store.clone(), stop.clone()));
         tasks.spawn(self.app.request_limits.clone().forget_old(stop.clone()));
         tasks.spawn(self.app.inbound.clone().forget_old(stop.clone()));
+        tasks.spawn(self.app.meter.clone().forget_old(stop.clone()));
         if let Some((listener, metrics)) = self.metrics {
             let serving = axum::serve(listener, metrics.router());
             tasks.spawn(serving.with_graceful_shutdown(stop.clone().cancelled_owned()).into_future());

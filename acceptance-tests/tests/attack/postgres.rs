@@ -121,6 +121,9 @@ async fn furnish(admin: &mut PgConnection, victim: &Target) -> Result<()> {
          SELECT tenant_id, id, date_trunc('hour', now()), 'push', 1 FROM connector WHERE tenant_id = '{tenant}';
          INSERT INTO inbound_delivery (tenant_id, connector_id, delivery, received_at)
          SELECT tenant_id, id, 'x', now() FROM connector WHERE tenant_id = '{tenant}';
+         INSERT INTO usage_event VALUES ('{tenant}', 'x', 'x', 'deploys_per_month', now());
+         INSERT INTO usage_hour VALUES ('{tenant}', 'deploys_per_month', date_trunc('hour', now()), 1);
+         INSERT INTO usage_month VALUES ('{tenant}', 'deploys_per_month', date_trunc('month', now()), 1);
          INSERT INTO webhook_outbox (event_id, connector_id, tenant_id, kind, object_id, facts, try_after)
          SELECT gen_random_uuid(), id, tenant_id, 'tenant.updated', 'x', '{{}}', now() + interval '1 hour'
          FROM connector WHERE tenant_id = '{tenant}';"

@@ -23,6 +23,7 @@ pub mod secret;
 pub mod slug;
 pub mod tenants;
 pub mod tokens;
+pub mod usage;
 pub mod wire;
 
 pub use ids::{AttestationId, ConnectorId, CredentialId, IdError, OperationId, TenantId, TokenId};

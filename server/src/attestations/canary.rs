@@ -46,6 +46,12 @@ const OWN_ROWS: &[&str] = &[
      VALUES ($1, $1, '9999-01-01', 'canary', 0) ON CONFLICT DO NOTHING",
     "INSERT INTO inbound_delivery (tenant_id, connector_id, delivery, received_at)
      VALUES ($1, $1, '', '9999-01-01') ON CONFLICT DO NOTHING",
+    "INSERT INTO usage_event (tenant_id, source, id, dimension, at)
+     VALUES ($1, 'canary', 'canary', 'canary', '9999-01-01') ON CONFLICT DO NOTHING",
+    "INSERT INTO usage_hour (tenant_id, dimension, hour, quantity)
+     VALUES ($1, 'canary', '9999-01-01', 0) ON CONFLICT DO NOTHING",
+    "INSERT INTO usage_month (tenant_id, dimension, month, quantity)
+     VALUES ($1, 'canary', '9999-01-01', 0) ON CONFLICT DO NOTHING",
 ];
 
 /// The canary with all its rows, made if it is not there yet.

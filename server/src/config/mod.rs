@@ -21,6 +21,7 @@ use crate::isolation::nats::NatsConfig;
 use crate::isolation::openbao::OpenBaoConfig;
 use crate::plans::Plans;
 use crate::store::{PLATFORM_ROLE, StoreConfig, TENANT_ROLE};
+use crate::usage;
 
 pub use systems::{Admin, CellConfig};
 use systems::{CellFields as _, KeycloakFields, KubernetesFields, NatsFields, OpenBaoFields};
@@ -74,6 +75,8 @@ pub struct Config {
     pub outbound: OutboundConfig,
     /// The plans.
     pub plans: Plans,
+    /// How long after it happened an event is still counted.
+    pub usage_late: Duration,
     /// Limits of every request.
     pub http: HttpLimits,
     /// How long an operation stays a replica's after it was last heard of: how soon a dead one's are
@@ -105,6 +108,7 @@ struct File {
     outbound: Outbound,
     http: Http,
     operations: Operations,
+    usage: Usage,
     plans: Option<Vec<plans::PlanEntry>>,
 }
 
@@ -152,6 +156,12 @@ struct Http {
 struct Operations {
     lease_s: Option<u64>,
     late_s: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Usage {
+    late_window_h: Option<u64>,
 }
 
 impl Config {
@@ -271,6 +281,11 @@ impl File {
         if self.operations.lease_s.is_some_and(|lease_s| lease_s < OPERATION_LEASE_MIN_S) {
             faults.0.push(format!("operations.lease_s: at least {OPERATION_LEASE_MIN_S}"));
         }
+        let usage_late = self.usage.late_window_h.map_or(usage::LATE, Duration::from_hours);
+        if !(Duration::from_hours(1)..=usage::LATE_MAX).contains(&usage_late) {
+            let most_h = usage::LATE_MAX.as_secs() / 3600;
+            faults.0.push(format!("usage.late_window_h: expected 1 to {most_h}"));
+        }
         match (listen, tenant_url, platform_url, openbao, plans, faults.0.is_empty()) {
             (Some(listen), Some(tenant_url), Some(platform_url), Some(openbao), Some(plans), true) => {
                 Ok(Config {
@@ -290,6 +305,7 @@ impl File {
                         .map_or(CONNECTORS_CHECKED_EVERY, Duration::from_secs),
                     outbound,
                     plans,
+                    usage_late,
                     http,
                     operation_lease: self.operations.lease_s.map_or(OPERATION_LEASE, Duration::from_secs),
                     operation_late: self.operations.late_s.map_or(OPERATION_LATE, Duration::from_secs),
@@ -421,6 +437,8 @@ mod tests {
             allow = ["10.0.0.0/8", "everything"]
             [http]
             requests_per_minute_per_token = 0
+            [usage]
+            late_window_h = 337
             [[plans]]
             name = "own"
             limits = { unicorns = 1, memory = "16GB" }
@@ -437,6 +455,7 @@ mod tests {
             "openbao.token:",
             "outbound.allow[1]:",
             "http.requests_per_minute_per_token:",
+            "usage.late_window_h:",
             "plans: `own` needs limits.connectors",
             "plans: `own` limits.memory: expected bytes",
             "plans: `own` limits `unicorns`",

@@ -31,7 +31,7 @@ use integraci_api::connectors::{
     Connector, ConnectorCreate, ConnectorStatus, OldSecret, SecretComparison, SecretDifference,
 };
 use integraci_api::operations::{Operation, OperationKind};
-use integraci_api::tenants::{Tenant, TenantNames};
+use integraci_api::tenants::TenantNames;
 use integraci_api::{ConnectorId, FieldProblem, OperationId, Page, Problem, ProblemCode, catalogue};
 use url::Url;
 
@@ -41,8 +41,8 @@ use crate::idempotency::{Answer, Once};
 use crate::page::Slice;
 use crate::saga::log::{self, NewOperation};
 use crate::source::Source;
-use crate::store::{Store, TenantTx};
-use crate::tenants;
+use crate::store::Store;
+use crate::tenants::{self, usable_tenant};
 
 pub use deliveries::Deliveries;
 pub use keeper::Keeper;
@@ -326,18 +326,6 @@ fn refuse_too_often(
 fn secret_fault(fault: &SecretError) -> Error {
     tracing::warn!(error = %fault, "OpenBao did not serve a connector's secret");
     Error::unavailable("OpenBao", OPENBAO_RETRY_AFTER)
-}
-
-/// The tenant, locked, if something may be made or changed in it.
-async fn usable_tenant(tx: &mut TenantTx) -> Result<Tenant, Error> {
-    let id = tx.tenant();
-    let tenant = tenants::lock(tx, id, None).await?;
-    tenants::refuse_unless_active(&tenant)?;
-    if tenant.suspended {
-        let detail = "the tenant is suspended: what it has stays, and nothing is changed until it is resumed";
-        return Err(Problem::new(ProblemCode::Suspended, detail).into());
-    }
-    Ok(tenant)
 }
 
 fn kind_of(connector: &Connector) -> Result<&'static catalogue::Kind, Error> {

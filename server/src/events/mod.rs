@@ -50,6 +50,10 @@ pub enum Kind {
     QuotaSet,
     /// The tenant has its plan's limits again.
     QuotaReset,
+    /// Four fifths of a month's limit are used.
+    QuotaNearlyReached,
+    /// A month's limit is used up.
+    QuotaReached,
     /// An operation did what it was to do.
     OperationSucceeded,
     /// An operation did not, and left nothing behind.
@@ -76,6 +80,8 @@ impl Kind {
             Self::ConnectorDeleted => "connector.deleted",
             Self::QuotaSet => "quota.set",
             Self::QuotaReset => "quota.reset",
+            Self::QuotaNearlyReached => "quota.nearly_reached",
+            Self::QuotaReached => "quota.reached",
             Self::OperationSucceeded => "operation.succeeded",
             Self::OperationFailed => "operation.failed",
             Self::OperationStuck => "operation.stuck",

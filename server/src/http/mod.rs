@@ -20,11 +20,13 @@ mod rate_limit;
 mod request;
 mod tenants;
 mod tokens;
+mod usage;
 
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{get, post};
-use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
 use utoipa_axum::routes;
 
 use crate::app::App;
@@ -47,6 +49,8 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(connectors::verify))
         .routes(routes!(quotas::get, quotas::set, quotas::reset))
         .routes(routes!(quotas::usage))
+        .routes(routes!(usage::ingest).layer(DefaultBodyLimit::max(usage::BODY_MAX_BYTES)))
+        .routes(routes!(usage::read))
         .routes(routes!(attestations::create, attestations::list))
         .routes(routes!(attestations::get))
         .routes(routes!(credentials::issue))

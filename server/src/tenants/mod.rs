@@ -332,6 +332,21 @@ pub(crate) fn refuse_unless_active(tenant: &Tenant) -> Result<(), Error> {
     }
 }
 
+/// The tenant, locked, if something may be made or changed in it.
+///
+/// # Errors
+/// `not_found`, `busy` while the tenant is being made or removed, `suspended`, or the store's.
+pub(crate) async fn usable_tenant(tx: &mut TenantTx) -> Result<Tenant, Error> {
+    let id = tx.tenant();
+    let tenant = lock(tx, id, None).await?;
+    refuse_unless_active(&tenant)?;
+    if tenant.suspended {
+        let detail = "the tenant is suspended: what it has stays, and nothing is changed until it is resumed";
+        return Err(Problem::new(ProblemCode::Suspended, detail).into());
+    }
+    Ok(tenant)
+}
+
 /// `busy` with its detail.
 pub(crate) fn busy_problem(detail: &str) -> Error {
     Problem::new(ProblemCode::Busy, detail).into()

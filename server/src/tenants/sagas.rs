@@ -25,6 +25,7 @@ use crate::saga::log::{self, NewOperation};
 use crate::saga::{Definition, Direction, Probe, Step, StepCx, StepError};
 use crate::source::Source;
 use crate::store::{PlatformTx, Store, StoreError, Tx};
+use crate::usage;
 
 const RECORD: &str = "tenant_record";
 const ACTIVATE: &str = "tenant_activate";
@@ -415,6 +416,8 @@ impl Step for Remove {
     }
 
     async fn apply(&self, cx: &StepCx) -> Result<(), StepError> {
+        // More than one statement can remove, and no more come: the tenant is being deleted.
+        usage::forget_all_of(&self.tools.store, cx.tenant).await?;
         let mut tx = self.tools.fenced(cx).await?;
         for statement in [
             "INSERT INTO slug_retired (slug, tenant_id, retired_at)

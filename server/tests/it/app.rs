@@ -14,6 +14,7 @@ use integraci_server::isolation::nats::NatsConfig;
 use integraci_server::plans::Plans;
 use integraci_server::serve::Replica;
 use integraci_server::source::Source;
+use integraci_server::usage;
 use local_platform::far_side::FarSide;
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
@@ -125,6 +126,7 @@ impl App {
                 max_body_bytes: 1024 * 1024,
                 ca_certificate: None,
             },
+            usage_late: usage::LATE,
             plans: Plans::shipped(),
             http,
             operation_lease: Duration::from_secs(15),

@@ -40,5 +40,6 @@ mod requests;
 mod saga;
 mod saga_world;
 mod services;
+mod usage;
 mod vault_connector;
 mod verify;

@@ -14,6 +14,8 @@ pub const WEBHOOK_EVENTS: &[&str] = &[
     "operation.failed",
     "operation.stuck",
     "operation.succeeded",
+    "quota.nearly_reached",
+    "quota.reached",
     "quota.reset",
     "quota.set",
     "tenant.resumed",
