@@ -88,10 +88,13 @@ pub(super) async fn read(tx: &mut TenantTx, now: OffsetDateTime) -> Result<Stand
     .map_err(StoreError::on("read a quota"))?;
     let of_tenant = of_tenant.ok_or_else(Error::not_found)?;
     let rows: Vec<Row> = sqlx::query_as(
-        "SELECT q.dimension, plan_max, own_max, used, reserved, 0::bigint AS metered
-         FROM quota q WHERE q.tenant_id = $1",
+        "SELECT q.dimension, plan_max, own_max, used, reserved, coalesce(m.quantity, 0) AS metered
+         FROM quota q LEFT JOIN usage_month m ON m.tenant_id = q.tenant_id AND m.dimension = q.dimension
+           AND m.month = date_trunc('month', $2::timestamptz, 'UTC')
+         WHERE q.tenant_id = $1",
     )
     .bind(tenant.uuid())
+    .bind(now)
     .fetch_all(tx.conn())
     .await
     .map_err(StoreError::on("read a quota"))?;

@@ -262,6 +262,8 @@ async fn with_fifty_writers_at_once_exactly_the_limit_fits() {
         .await
         .unwrap();
     assert_eq!(known, 107, "what is refused is not known");
+    let quota = app.get(&format!("/v1/tenants/{tenant}/quota")).await;
+    assert_eq!(quota["used"][RUNS], 107);
 
     limit(&app, tenant, 109, "refuse").await;
     let three = ["a", "a", "b", "c", "c"].map(|id| run(id, now())).into();
