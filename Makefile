@@ -8,7 +8,7 @@ PLATFORM := target/debug/local-platform
 
 SEEDS ?= 1000000
 
-.PHONY: help demo demo-down test faults simulate canary connectors attack lint docs bench build systems
+.PHONY: help demo demo-down test faults simulate canary connectors attack quotas lint docs bench build systems
 
 help: ## Says what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -43,6 +43,9 @@ connectors: systems ## Every kind of connector from its installation to its end,
 
 attack: systems ## Attacks one tenant with another's credentials, in every way there is
 	@$(PLATFORM) with postgres openbao nats keycloak kubernetes -- cargo test -q -p acceptance-tests --test attack
+
+quotas: systems ## Every limit of a quota, gone over in the system that holds it, and raised by both CLIs
+	@$(PLATFORM) with postgres openbao nats keycloak kubernetes -- cargo test -q -p acceptance-tests --test quotas
 
 lint: ## Formatting, clippy with every warning an error, and the generated files
 	cargo fmt --all --check
