@@ -57,6 +57,19 @@ pub(crate) fn storage<'a>(tenant: &'a Tenant<'a>, case: &Case) -> Result<Refused
     Ok(Box::new(move || there.makes_at_last(CLAIMS, &one_more)))
 }
 
+/// Takes from the claims what keeps them from being removed: the controller that does it, once no pod uses
+/// one, does not run here.
+pub(crate) fn claims_let_go(tenant: &Tenant<'_>) -> Result<()> {
+    let path = format!("/api/v1/namespaces/tenant-{}/persistentvolumeclaims", tenant.slug);
+    let claims = tenant.admin.kubernetes("GET", &path, &Value::Null)?.expect("listing claims")?.body;
+    for claim in claims["items"].as_array().into_iter().flatten() {
+        let path = format!("{path}/{}", text(&claim["metadata"]["name"])?);
+        let free = json!({ "metadata": { "finalizers": null } });
+        tenant.admin.kubernetes("PATCH", &path, &free)?.expect("letting a claim go")?;
+    }
+    Ok(())
+}
+
 /// The tenant's namespace, as the tenant.
 struct Namespace<'a> {
     tenant: &'a Tenant<'a>,

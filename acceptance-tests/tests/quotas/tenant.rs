@@ -102,10 +102,14 @@ impl<'a> Tenant<'a> {
         done.with_context(|| format!("still refused: {words}"))
     }
 
-    /// Removes it: the systems are shared by all tests.
+    /// Removes it, once its places are back at its plan's limits: the systems are shared by all tests.
     pub(crate) fn removed(&self) -> Result<()> {
         self.work.destroy()?;
-        self.api.succeeded(&self.api.delete(&self.path)?).map(drop)
+        let accepted = until("the tenant may be removed", COUNTED_WITHIN, || {
+            let answer = self.api.delete(&self.path)?;
+            Ok((answer.code() != "busy").then_some(answer))
+        })?;
+        self.api.succeeded(&accepted).map(drop)
     }
 }
 
