@@ -39,7 +39,7 @@ use crate::saga::{DefinitionError, Definitions, Runner, RunnerConfig};
 use crate::source::Source;
 use crate::store::{Changes, Store, StoreError, schema_is_current};
 use crate::tenants::{self, Reconciler, Tenants};
-use crate::usage::Meter;
+use crate::usage::{Collector, Meter};
 
 /// How long requests under way may go on after the server was told to stop: longer than a long poll
 /// lasts once it is told, shorter than the half minute after which supervisors kill.
@@ -93,6 +93,7 @@ pub struct Replica {
     keeper: Keeper,
     deliveries: Deliveries,
     publisher: Publisher,
+    collector: Collector,
     /// OpenBao's client, and the file that its token was read from.
     bao: (Client, Option<PathBuf>),
     metrics: Option<(TcpListener, Metrics)>,
@@ -136,7 +137,10 @@ impl Replica {
             config.connectors_checked_every,
         );
         let changes = Changes::default();
-        let publisher = Publisher::new(store.clone(), changes.clone(), nats_cells(&config, &bao, source)?);
+        let nats = nats_cells(&config, &bao, source)?;
+        let publisher = Publisher::new(store.clone(), changes.clone(), nats.clone());
+        let meter = Meter::new(store.clone(), source, config.usage_late);
+        let collector = Collector::new(store.clone(), meter.clone(), source, nats);
         let runner = Runner::new(
             store.clone(),
             changes.clone(),
@@ -161,7 +165,7 @@ impl Replica {
             connectors: Connectors::new(store.clone(), source, secrets, keeper.clone(), replica, public_url),
             issuer,
             quotas: Quotas::new(store.clone(), source, cells),
-            meter: Meter::new(store.clone(), source, config.usage_late),
+            meter,
             operations: Operations::new(store.clone(), changes.clone(), stop.clone()),
             plans: config.plans,
             store: store.clone(),
@@ -182,6 +186,7 @@ impl Replica {
             keeper,
             deliveries,
             publisher,
+            collector,
             bao,
             metrics,
             limits,
@@ -217,6 +222,7 @@ impl Replica {
         tasks.spawn(self.keeper.run(stop.clone()));
         tasks.spawn(self.deliveries.run(stop.clone()));
         tasks.spawn(self.publisher.run(stop.clone()));
+        tasks.spawn(self.collector.run(stop.clone()));
         let (bao, token_file) = self.bao;
         tasks.spawn(renewal(bao, token_file, stop.clone()));
         tasks.spawn(self.app.credentials.clone().sweep(stop.clone()));
@@ -295,8 +301,8 @@ pub(crate) fn cells(config: &Config, bao: &Client, source: Source) -> Result<Cel
     Ok(cells)
 }
 
-/// Every NATS that the configuration names, for the publisher: it goes into tenants' accounts alone, so
-/// that of the connections into the system account there is one.
+/// Every NATS that the configuration names, for the publisher, which goes into tenants' accounts alone, and
+/// for the collector, which has a connection into the system account of its own.
 fn nats_cells(
     config: &Config,
     bao: &Client,

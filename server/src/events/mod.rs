@@ -54,6 +54,8 @@ pub enum Kind {
     QuotaNearlyReached,
     /// A month's limit is used up.
     QuotaReached,
+    /// Some of what the tenant published of its usage cannot be counted.
+    UsageRejected,
     /// An operation did what it was to do.
     OperationSucceeded,
     /// An operation did not, and left nothing behind.
@@ -82,6 +84,7 @@ impl Kind {
             Self::QuotaReset => "quota.reset",
             Self::QuotaNearlyReached => "quota.nearly_reached",
             Self::QuotaReached => "quota.reached",
+            Self::UsageRejected => "usage.rejected",
             Self::OperationSucceeded => "operation.succeeded",
             Self::OperationFailed => "operation.failed",
             Self::OperationStuck => "operation.stuck",

@@ -6,8 +6,10 @@
 //! the tenant's row: batches of one tenant come one after another, which is what lets exactly as many in as
 //! a limit allows, and keeps two of them from waiting for each other.
 //!
-//! Events come by the API and over the tenant's own NATS account. Knows nothing of either.
+//! Events come by the API, of which this knows nothing, and over the tenant's own NATS account
+//! (`collector.rs`).
 
+mod collector;
 mod items;
 mod rows;
 
@@ -30,6 +32,7 @@ use crate::tenants::{self, usable_tenant};
 use items::Checked;
 use rows::Counted;
 
+pub use collector::Collector;
 pub use items::Batch;
 
 /// How long after it happened an event is still counted, if the configuration does not say.

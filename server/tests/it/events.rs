@@ -25,11 +25,11 @@ use crate::openbao_world::Bao;
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// A replica with a NATS at the end of a wire, and a way round the wire.
-struct World {
-    app: App,
+pub(crate) struct World {
+    pub(crate) app: App,
     bao: Bao,
-    nats: Nats,
-    wire: Wire,
+    pub(crate) nats: Nats,
+    pub(crate) wire: Wire,
 }
 
 fn cell(servers: Vec<String>) -> Vec<CellConfig<NatsConfig>> {
@@ -45,14 +45,14 @@ fn cell(servers: Vec<String>) -> Vec<CellConfig<NatsConfig>> {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let (bao, wire) = (Bao::new().await, Wire::new().await);
         let app = App::with(&bao, cell(vec![wire.address.clone()])).await;
         let nats = Nats::new(config(), TenantKeys::new(bao.client()), Source::real()).unwrap();
         Self { app, bao, nats, wire }
     }
 
-    async fn tenant(&self) -> Tenant<'_> {
+    pub(crate) async fn tenant(&self) -> Tenant<'_> {
         let id = self.app.tenant().await;
         let slug = self.app.get(&format!("/v1/tenants/{id}")).await["slug"].as_str().unwrap().to_owned();
         Tenant { world: self, id, names: TenantNames::of(&slug.parse().unwrap()) }
@@ -64,7 +64,7 @@ impl World {
         count.fetch_one(&self.app.database.superuser).await.unwrap()
     }
 
-    async fn all_told(&self) {
+    pub(crate) async fn all_told(&self) {
         let asked_at = Instant::now();
         while self.waiting().await > 0 {
             assert!(asked_at.elapsed() < DEADLINE, "events wait");
@@ -73,10 +73,10 @@ impl World {
     }
 }
 
-struct Tenant<'a> {
+pub(crate) struct Tenant<'a> {
     world: &'a World,
-    id: TenantId,
-    names: TenantNames,
+    pub(crate) id: TenantId,
+    pub(crate) names: TenantNames,
 }
 
 impl Tenant<'_> {
@@ -91,7 +91,7 @@ impl Tenant<'_> {
     }
 
     /// Suspends or resumes it, and waits until that is done.
-    async fn suspended(&self, suspended: bool) {
+    pub(crate) async fn suspended(&self, suspended: bool) {
         let reply = self.send(Method::PATCH, "", Some(json!({ "suspended": suspended }))).await;
         let id = reply.body["operation_id"].as_str().unwrap();
         let operation = self.world.app.get(&format!("/v1/operations/{id}")).await;
@@ -99,18 +99,18 @@ impl Tenant<'_> {
         assert_eq!(self.world.app.settled(&accepted).await.state, OperationState::Succeeded);
     }
 
-    async fn removed(&self) {
+    pub(crate) async fn removed(&self) {
         self.patch(json!({ "delete_protection": false })).await;
         let reply = self.send(Method::DELETE, "", None).await;
         assert_eq!(self.world.app.settled(&reply).await.state, OperationState::Succeeded);
     }
 
-    fn wanted(&self) -> Wanted {
+    pub(crate) fn wanted(&self) -> Wanted {
         Wanted { tenant: self.id, names: self.names.clone(), suspended: false, limits: Limits::SHIPPED }
     }
 
     /// What is in its stream, as it reads it itself: each event, its subject and its message's id.
-    async fn read(&self) -> Vec<(String, String, Value)> {
+    pub(crate) async fn read(&self) -> Vec<(String, String, Value)> {
         let user = self.world.nats.credentials_issue(&self.wanted(), credential(), DEADLINE).await.unwrap();
         let client = connected(&user).await.unwrap();
         let stream = jetstream::new(client).get_stream("INTEGRACI_EVENTS").await.unwrap();

@@ -41,5 +41,6 @@ mod saga;
 mod saga_world;
 mod services;
 mod usage;
+mod usage_nats;
 mod vault_connector;
 mod verify;

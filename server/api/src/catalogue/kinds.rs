@@ -21,6 +21,7 @@ pub const WEBHOOK_EVENTS: &[&str] = &[
     "tenant.resumed",
     "tenant.suspended",
     "tenant.updated",
+    "usage.rejected",
 ];
 
 /// Datadog's sites: each is a separate world with its own keys.

@@ -14,9 +14,8 @@ use integraci_api::tenants::TenantNames;
 use super::{Nats, error, streams};
 use crate::isolation::{ErrorClass, SystemError};
 
-/// How many messages are read in one go, and how many bytes: what they hold is kept until it is counted.
+/// How many messages are read in one go. All that the stream may hold would be no burden, either.
 const MESSAGES: usize = 32;
-const BYTES: usize = 4 << 20;
 
 /// A brief connection in a tenant's account, to read what waits there.
 pub struct Reader {
@@ -62,7 +61,7 @@ impl Reader {
     /// The servers did not answer.
     pub async fn read(&self) -> Result<Vec<Unread>, SystemError> {
         const OPERATION: &str = "usage_read";
-        let fetch = self.consumer.fetch().max_messages(MESSAGES).max_bytes(BYTES);
+        let fetch = self.consumer.fetch().max_messages(MESSAGES);
         let mut messages = fetch.messages().await.map_err(|_| streams::silent(OPERATION))?;
         let mut unread = Vec::new();
         while let Some(message) = messages.next().await {
