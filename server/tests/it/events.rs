@@ -194,7 +194,7 @@ async fn what_becomes_of_a_tenant_is_told_to_it_in_order_and_to_nobody_else() {
     assert_eq!(read[2].2["data"], json!({ "fields": ["name", "owner_email"] }));
     assert_eq!(read[3].2["object_id"], made.target_id);
     assert_eq!(read[3].2["data"], json!({ "name": "hook", "kind": "webhook" }));
-    assert_eq!(read[13].2["data"], json!({ "limits": { "connectors": 2 } }));
+    assert_eq!(read[13].2["data"], json!({ "limits": { "connectors": 2 }, "on_exceed": null }));
     assert_eq!(last["data"]["code"], "verification_failed");
     let told = format!("{read:?}");
     assert!(!told.contains("of-tests") && !told.contains("@test.example"), "{told}");
