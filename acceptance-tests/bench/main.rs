@@ -2,7 +2,7 @@
 //! what core has built in, and what our provider costs beside the same provider in Go, measured in one run.
 //!
 //! `bench connectors [N]` measures N connectors alone, with the server and the provider that are built beside
-//! it, and prints their part of the page.
+//! it, and prints their part of the page; `bench quotas` measures the check of a quota alone.
 //!
 //! Both providers are spoken to as core does: go-plugin's handshake, mutual TLS, gRPC. Neither creates
 //! anything; the tenants are real, on the five real systems. The figures go to `docs/benchmarks.md`, with the aims they are held against; an aim
@@ -14,6 +14,7 @@ mod codec;
 mod connectors;
 mod machine;
 mod plugin;
+mod quotas;
 mod report;
 mod subject;
 mod tenants;
@@ -69,6 +70,11 @@ fn main() -> Result<()> {
             eprintln!("\n{}", report::connectors(&figures)?);
             return Ok(());
         }
+        Some("quotas") => {
+            let figures = quotas::measure(scratch.path())?;
+            eprintln!("\n{}", report::quotas(&figures)?);
+            return Ok(());
+        }
         Some(other) => anyhow::bail!("there is nothing called {other} to measure"),
     }
     eprintln!("building the server, in release, and making tenants on all five systems");
@@ -77,8 +83,10 @@ fn main() -> Result<()> {
     eprintln!("{} connectors, by terraform", connectors::CONNECTORS);
     let connectors = connectors::measure(scratch.path(), connectors::CONNECTORS)?;
     eprintln!("{connectors:#?}");
+    let quotas = quotas::measure(scratch.path())?;
+    eprintln!("{quotas:#?}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(providers(root, scratch.path(), &tenants, &connectors))
+    runtime.block_on(providers(root, scratch.path(), &tenants, &connectors, &quotas))
 }
 
 /// What our provider costs, beside the same in Go; and the report of all.
@@ -87,6 +95,7 @@ async fn providers(
     scratch: &Path,
     tenants: &tenants::Figures,
     connectors: &connectors::Figures,
+    quotas: &quotas::Figures,
 ) -> Result<()> {
     eprintln!("building both providers, in release");
     let ours = Subject::ours(root)?;
@@ -111,7 +120,7 @@ async fn providers(
 
     eprintln!("terraform plan of {RESOURCES}, {RUNS} times each");
     let plans = terraform::walls(&[&ours, &baseline], RESOURCES, RUNS, scratch)?;
-    let report = report::render(&figures, &plans, tenants, connectors)?;
+    let report = report::render(&figures, &plans, tenants, connectors, quotas)?;
     let path: PathBuf = root.join("docs/benchmarks.md");
     std::fs::write(&path, &report).with_context(|| format!("writing {}", path.display()))?;
     eprintln!("\n{report}");
