@@ -86,7 +86,7 @@ async fn apply_to_some(store: &Store, plan: &Plan) -> Result<usize, StoreError> 
     .bind(&names)
     .bind(&limits)
     .bind(plan.on_exceed.as_str())
-    .bind(&held_in_systems())
+    .bind(held_in_systems())
     .execute(tx.conn())
     .await
     .map_err(on())?;

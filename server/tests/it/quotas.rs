@@ -80,7 +80,9 @@ impl World {
             let quota = self.bao.path(namespace).replace('/', ".");
             let quota = format!("sys/quotas/rate-limit/integraci.{quota}");
             let (_, body) = self.bao.at_root(Method::GET, &quota, Value::Null).await;
-            if tenant["operation_id"].is_null() && body["data"]["rate"].as_f64() == Some(expected as f64) {
+            if tenant["operation_id"].is_null()
+                && body["data"]["rate"].as_f64().map(|rate| rate.to_string()) == Some(expected.to_string())
+            {
                 return;
             }
             assert!(Instant::now() < deadline, "never {expected}: {body}");
