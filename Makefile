@@ -7,8 +7,9 @@ FEATURES := --features integraci-server/crash-points
 PLATFORM := target/debug/local-platform
 
 SEEDS ?= 1000000
+EVENTS ?= 20000
 
-.PHONY: help demo demo-down test faults simulate canary connectors attack quotas lint docs bench build systems
+.PHONY: help demo demo-down test faults simulate canary connectors meter attack quotas lint docs bench build systems
 
 help: ## Says what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -40,6 +41,9 @@ canary: build ## Applies unique secrets and looks for them everywhere but in Ope
 
 connectors: systems ## Every kind of connector from its installation to its end, by the API and both CLIs
 	@$(PLATFORM) with postgres openbao keycloak kubernetes registry -- cargo test -q -p acceptance-tests --test connectors
+
+meter: build ## EVENTS events sent, lost and sent again while servers are killed: each is counted once
+	@$(PLATFORM) with postgres openbao -- cargo test -q -p acceptance-tests --test meter -- $(EVENTS)
 
 attack: systems ## Attacks one tenant with another's credentials, in every way there is
 	@$(PLATFORM) with postgres openbao nats keycloak kubernetes -- cargo test -q -p acceptance-tests --test attack
