@@ -142,7 +142,7 @@ pub const DIMENSIONS: &[Dimension] = &[
         "openbao_requests_per_second",
         "requests to the tenant's OpenBao namespace in a second",
         Unit::Ones,
-        1,
+        20, // the platform, which counts too, asks eight things at once to see whether all is as it should be
         1_000_000,
     ),
 ];
