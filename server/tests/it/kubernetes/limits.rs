@@ -12,7 +12,7 @@ use super::drift::drift;
 use super::{Cluster, wanted};
 
 /// A pod that asks for what is given.
-fn asking(name: &str, requests: Value, limits: Value) -> Value {
+fn asking(name: &str, requests: &Value, limits: &Value) -> Value {
     let mut pod = pod(name);
     pod["spec"]["containers"][0]["resources"] = json!({ "requests": requests, "limits": limits });
     pod
@@ -86,7 +86,7 @@ async fn each_limit_holds_moves_and_holds_again_and_its_use_is_told() {
     // Another pod fits, and not what it asks for; then that fits, too.
     let tenant = limited(&system, &tenant, Limits { pods: 3, ..SMALL }).await;
     let third =
-        asking("three", json!({ "cpu": "0.1", "memory": "5M" }), json!({ "cpu": "250m", "memory": "8Mi" }));
+        asking("three", &json!({ "cpu": "0.1", "memory": "5M" }), &json!({ "cpu": "250m", "memory": "8Mi" }));
     assert_eq!(cluster.makes(&tenant, "pods", third.clone()).await, 403);
     let tenant = limited(&system, &tenant, Limits { cpu_millis: 550, ..tenant.limits }).await;
     assert_eq!(cluster.makes(&tenant, "pods", third.clone()).await, 403);
@@ -155,7 +155,7 @@ async fn a_pod_that_asks_for_nothing_at_all_in_so_many_words_is_refused() {
     let system = cluster.system();
     system.ensure(&tenant).await.unwrap();
     for nothing in [json!({ "cpu": "0" }), json!({ "memory": "0" }), json!({ "cpu": "0", "memory": "0" })] {
-        let boundless = asking("boundless", nothing.clone(), nothing.clone());
+        let boundless = asking("boundless", &nothing, &nothing);
         assert_eq!(cluster.makes(&tenant, "pods", boundless).await, 403, "{nothing}");
     }
     is_used(&system, &tenant, [0; 4]).await;
