@@ -2,6 +2,7 @@
 
 use crate::accounts::Tokens;
 use crate::attestations::Attestations;
+use crate::billing::Billing;
 use crate::connectors::Connectors;
 use crate::connectors::inbound::Inbound;
 use crate::credentials::Credentials;
@@ -25,6 +26,8 @@ pub struct App {
     pub tenants: Tenants,
     /// Attestations.
     pub attestations: Attestations,
+    /// What tenants pay.
+    pub billing: Billing,
     /// Connectors.
     pub connectors: Connectors,
     /// What connectors' far sides send.

@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::isolation::cells::MAIN_CELL;
 use crate::isolation::openbao::Client;
-use crate::serve::{ServeError, cells};
+use crate::serve::{ServeError, cells, stripe};
 use crate::source::Source;
 use crate::store::{Store, StoreError, schema_is_current};
 
@@ -70,7 +70,22 @@ pub async fn examine(config: &Config) -> Vec<Check> {
             "correct the section of that system",
         )),
     }
+    checks.extend(payment(config).await);
     checks
+}
+
+async fn payment(config: &Config) -> Option<Check> {
+    let (system, what) = ("Stripe", "the key");
+    Some(match stripe(config) {
+        Ok(stripe) => match stripe?.check().await {
+            Ok(()) => Check::good(system, what, "works"),
+            Err(error) => {
+                let remedy = "correct stripe.secret_key; while Stripe is away, what it is to be told waits";
+                Check::bad(system, what, error.to_string(), remedy)
+            }
+        },
+        Err(error) => Check::bad(system, what, error.to_string(), "give this machine CA certificates"),
+    })
 }
 
 async fn database(store: &Store) -> Vec<Check> {

@@ -14,6 +14,8 @@ use url::Url;
 use crate::accounts::Tokens;
 use crate::app::App;
 use crate::attestations::Attestations;
+use crate::billing::stripe::Stripe;
+use crate::billing::{self, Biller, Billing};
 use crate::config::{CellConfig, Config};
 use crate::connectors::inbound::Inbound;
 use crate::connectors::outbound::{Outbound, OutboundSetupError};
@@ -71,6 +73,9 @@ pub enum ServeError {
     /// The client for far sides cannot be made.
     #[error(transparent)]
     Outbound(#[from] OutboundSetupError),
+    /// The client for Stripe cannot be made.
+    #[error("the HTTP client for Stripe cannot be set up; has this machine trusted CA certificates?")]
+    Stripe,
     /// A fault of the build.
     #[error(transparent)]
     Sagas(#[from] DefinitionError),
@@ -92,6 +97,7 @@ pub struct Replica {
     reconciler: Reconciler,
     keeper: Keeper,
     deliveries: Deliveries,
+    biller: Biller,
     publisher: Publisher,
     collector: Collector,
     /// OpenBao's client, and the file that its token was read from.
@@ -123,8 +129,12 @@ impl Replica {
         let issuer = Issuer::new(public_url.clone(), Signer::new(bao.clone()));
         let outbound = Outbound::new(&config.outbound)?;
         let verifier = Verifier::new(outbound.clone(), issuer.clone());
-        let sagas = tenants::definitions(&store, &cells, source)
+        let stripe = stripe(&config)?;
+        let billing = Billing::new(store.clone(), source, config.plans.clone(), stripe);
+        let biller = Biller::new(billing.clone(), config.statements_every);
+        let sagas = tenants::definitions(&store, &cells, source, &billing)
             .into_iter()
+            .chain(billing::definitions(&billing))
             .chain(connectors::definitions(&store, &secrets, &verifier, source))
             .collect();
         let reconciler = Reconciler::new(store.clone(), cells.clone(), source, config.reconcile_every);
@@ -160,7 +170,14 @@ impl Replica {
             ),
             credentials: Credentials::new(store.clone(), source, cells.clone()),
             attestations: Attestations::new(store.clone(), source, cells.clone(), Signer::new(bao.clone())),
-            tenants: Tenants::new(store.clone(), source, config.plans.clone(), cells.clone()),
+            tenants: Tenants::new(
+                store.clone(),
+                source,
+                config.plans.clone(),
+                cells.clone(),
+                billing.clone(),
+            ),
+            billing,
             inbound: Inbound::new(store.clone(), source, secrets.clone()),
             connectors: Connectors::new(store.clone(), source, secrets, keeper.clone(), replica, public_url),
             issuer,
@@ -185,6 +202,7 @@ impl Replica {
             reconciler,
             keeper,
             deliveries,
+            biller,
             publisher,
             collector,
             bao,
@@ -221,6 +239,7 @@ impl Replica {
         tasks.spawn(self.reconciler.run(stop.clone()));
         tasks.spawn(self.keeper.run(stop.clone()));
         tasks.spawn(self.deliveries.run(stop.clone()));
+        tasks.spawn(self.biller.run(stop.clone()));
         tasks.spawn(self.publisher.run(stop.clone()));
         tasks.spawn(self.collector.run(stop.clone()));
         let (bao, token_file) = self.bao;
@@ -272,6 +291,12 @@ fn public_url(configured: Option<Url>, listener: &TcpListener) -> Result<Option<
         let _ = url.set_port(Some(port));
     }
     Ok(Some(url))
+}
+
+/// Stripe's client, where the configuration names Stripe.
+pub(crate) fn stripe(config: &Config) -> Result<Option<Stripe>, ServeError> {
+    let Some(stripe) = &config.stripe else { return Ok(None) };
+    Stripe::new(stripe.clone()).map(Some).ok_or(ServeError::Stripe)
 }
 
 /// Every cell of every system that the configuration names.

@@ -6,6 +6,7 @@
 //! serialised; the one place that writes them into a request body is [`wire`].
 
 pub mod attestations;
+pub mod billing;
 pub mod catalogue;
 pub mod connectors;
 pub mod credentials;

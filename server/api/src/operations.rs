@@ -31,6 +31,9 @@ pub enum OperationKind {
     ConnectorRotate,
     /// Destroys the secret that a rotation took out of force; only goes forward.
     ConnectorRetire,
+    /// Brings a tenant's customer and subscription at Stripe to what its plan says; only goes forward, and
+    /// waits for Stripe for as long as that is away.
+    BillingUpdate,
 }
 
 impl OperationKind {
@@ -44,6 +47,7 @@ impl OperationKind {
         Self::ConnectorDelete,
         Self::ConnectorRotate,
         Self::ConnectorRetire,
+        Self::BillingUpdate,
     ];
 
     /// The word on the wire and in the store.
@@ -58,6 +62,7 @@ impl OperationKind {
             Self::ConnectorDelete => "connector_delete",
             Self::ConnectorRotate => "connector_rotate",
             Self::ConnectorRetire => "connector_retire",
+            Self::BillingUpdate => "billing_update",
         }
     }
 }

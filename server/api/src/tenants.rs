@@ -60,6 +60,10 @@ pub struct Tenant {
     pub delete_protection: bool,
     /// A suspended tenant keeps everything and may change nothing.
     pub suspended: bool,
+    /// Whether its bill is not paid, which closes it as suspending does. Nobody sets it: it follows from
+    /// what the payment provider tells.
+    #[serde(default)]
+    pub payment_overdue: bool,
     /// Where it is in its life.
     pub status: TenantStatus,
     /// What the tenant is called in each system.
@@ -77,6 +81,14 @@ pub struct Tenant {
     /// When it last changed.
     #[serde(with = "time::serde::rfc3339")]
     pub updated_at: OffsetDateTime,
+}
+
+impl Tenant {
+    /// Whether it is closed: it keeps everything and may change nothing.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.suspended || self.payment_overdue
+    }
 }
 
 /// The names derived from a slug, one a system. They never change.

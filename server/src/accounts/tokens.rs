@@ -44,12 +44,12 @@ struct Row {
     revoked_at: Option<OffsetDateTime>,
 }
 
-/// A token's row, and of the tenant that it is bound to whether it is suspended and how often it may ask.
+/// A token's row, and of the tenant that it is bound to whether it is closed and how often it may ask.
 #[derive(sqlx::FromRow)]
 struct Found {
     #[sqlx(flatten)]
     row: Row,
-    tenant_suspended: bool,
+    tenant_closed: bool,
     requests_per_minute: Option<i64>,
 }
 
@@ -86,7 +86,7 @@ impl Tokens {
         let now = self.source.now();
         let found: Option<Found> = sqlx::query_as(
             "SELECT k.id, k.tenant_id, k.name, k.scopes, k.created_at, k.expires_at, k.last_used_at, k.revoked_at,
-                    coalesce(t.suspended, false) AS tenant_suspended,
+                    coalesce(t.closed, false) AS tenant_closed,
                     coalesce(q.own_max, q.plan_max) AS requests_per_minute
              FROM api_token k LEFT JOIN tenant t ON t.id = k.tenant_id
                LEFT JOIN quota q ON q.tenant_id = k.tenant_id AND q.dimension = 'api_requests_per_minute'
@@ -98,7 +98,7 @@ impl Tokens {
         .await
         .map_err(StoreError::on("look up a token"))?;
         let found = found.ok_or_else(unauthenticated)?;
-        if found.tenant_suspended {
+        if found.tenant_closed {
             return Err(suspended());
         }
         let token = Token::from(found.row);

@@ -91,7 +91,7 @@ impl Attestations {
     async fn begin(&self, tx: &mut TenantTx) -> Result<Run, Error> {
         let tenant = tenants::read_for(tx).await?;
         tenants::refuse_unless_active(&tenant)?;
-        if tenant.suspended {
+        if tenant.is_closed() {
             let detail = "the tenant is suspended: nobody gets into its places, so nothing can be tried from them; resume it first";
             return Err(Problem::new(ProblemCode::Suspended, detail).into());
         }

@@ -33,9 +33,10 @@ use crate::store::{Store, StoreError, Tx};
 use crate::tenants;
 
 pub use biller::Biller;
-pub(crate) use sagas::Removal;
 pub use sagas::definitions;
+pub(crate) use sagas::{REMOVAL, Removal};
 use stripe::Stripe;
+pub(crate) use webhook::refused;
 
 /// What a tenant pays, and how it stands with that.
 #[derive(Clone)]

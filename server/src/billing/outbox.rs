@@ -121,9 +121,9 @@ pub(super) async fn send(billing: &Billing, stripe: &Stripe, now: OffsetDateTime
             }
             keep(billing, &part, &came, now).await.map(|()| is_in_doubt(&came))
         });
-        let is_away = sent.buffer_unordered(SIDE_BY_SIDE).fold(Ok(false), |so_far, sent| async move {
-            Ok::<_, StoreError>(so_far? | sent?)
-        });
+        let is_away = sent
+            .buffer_unordered(SIDE_BY_SIDE)
+            .fold(Ok(false), |so_far, sent| async move { Ok::<_, StoreError>(so_far? | sent?) });
         if is_away.await? {
             return Ok(());
         }
@@ -133,14 +133,18 @@ pub(super) async fn send(billing: &Billing, stripe: &Stripe, now: OffsetDateTime
 /// Marks what has become too old.
 async fn expire(billing: &Billing, now: OffsetDateTime) -> Result<(), StoreError> {
     let mut tx = billing.store.platform_tx().await?;
-    let expired = sqlx::query("UPDATE meter_outbox SET state = 'expired' WHERE state = 'waiting' AND hour < $1")
-        .bind(now - TAKEN_FOR)
-        .execute(tx.conn())
-        .await
-        .map_err(StoreError::on("mark what is too old for Stripe"))?;
+    let expired =
+        sqlx::query("UPDATE meter_outbox SET state = 'expired' WHERE state = 'waiting' AND hour < $1")
+            .bind(now - TAKEN_FOR)
+            .execute(tx.conn())
+            .await
+            .map_err(StoreError::on("mark what is too old for Stripe"))?;
     tx.commit().await?;
     if expired.rows_affected() > 0 {
-        tracing::error!(parts = expired.rows_affected(), "use was not told in time; see the days' statements");
+        tracing::error!(
+            parts = expired.rows_affected(),
+            "use was not told in time; see the days' statements"
+        );
     }
     Ok(())
 }
@@ -179,8 +183,15 @@ const fn is_in_doubt(came: &Result<(), StripeError>) -> bool {
 }
 
 /// Sends a part, unless it may be there and Stripe may have forgotten its name: then it looks.
-async fn try_one(billing: &Billing, stripe: &Stripe, part: &Part, now: OffsetDateTime) -> Result<(), StripeError> {
-    if part.doubt_since.is_some_and(|since| now - since >= KNOWN_FOR) && is_there(billing, stripe, part).await? {
+async fn try_one(
+    billing: &Billing,
+    stripe: &Stripe,
+    part: &Part,
+    now: OffsetDateTime,
+) -> Result<(), StripeError> {
+    if part.doubt_since.is_some_and(|since| now - since >= KNOWN_FOR)
+        && is_there(billing, stripe, part).await?
+    {
         return Ok(());
     }
     let name = part.name();
@@ -203,7 +214,8 @@ async fn is_there(billing: &Billing, stripe: &Stripe, part: &Part) -> Result<boo
     let meters = billing.plans.iter().filter_map(|plan| plan.stripe.as_ref()?.meters.get(&part.dimension));
     let mut meters = meters.filter(|meter| meter.event_name == part.event_name);
     let Some(meter) = meters.next() else { return Ok(false) };
-    let there = stripe.meter_sum(&meter.meter_id, &part.customer, part.hour, part.hour + Duration::HOUR).await?;
+    let there =
+        stripe.meter_sum(&meter.meter_id, &part.customer, part.hour, part.hour + Duration::HOUR).await?;
     let known = billing.delivered(part).await.map_err(|_| StripeError {
         operation: "get asked, as the database does not say what it was told",
         why: Why::Busy { retry_after: None },

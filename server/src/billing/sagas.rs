@@ -13,9 +13,9 @@ use integraci_api::operations::OperationKind;
 use integraci_api::{OperationId, ProblemCode, TenantId};
 use time::{Duration, OffsetDateTime};
 
+use super::Billing;
 use super::account::{self, Account, Wanted};
 use super::stripe::{Stripe, StripeError, Subscription, Why};
-use super::Billing;
 use crate::saga::log::{self, NewOperation};
 use crate::saga::{Definition, Direction, Probe, Step, StepCx, StepError};
 use crate::source::Source;
@@ -26,7 +26,7 @@ const CUSTOMER: &str = "billing_customer";
 const SUBSCRIPTION: &str = "billing_subscription";
 const SETTLE: &str = "billing_settle";
 /// The step of `tenant_delete`.
-pub(super) const REMOVAL: &str = "billing_removal";
+pub(crate) const REMOVAL: &str = "billing_removal";
 
 /// From then on a search finds what was made: it lags by up to an hour, says its documentation.
 const SEARCHABLE_AFTER: Duration = Duration::hours(2);
@@ -63,7 +63,9 @@ impl From<StripeError> for StepError {
     fn from(error: StripeError) -> Self {
         tracing::warn!(%error, "Stripe did not do what a step asked");
         match error.why {
-            Why::Busy { retry_after } => Self::busy("Stripe is down, or asks to be asked later.", retry_after),
+            Why::Busy { retry_after } => {
+                Self::busy("Stripe is down, or asks to be asked later.", retry_after)
+            }
             Why::Gone => Self::gone("Stripe does not answer."),
             Why::Refused(_) | Why::Missing | Why::Duplicate => {
                 Self::refused(ProblemCode::Internal, error.to_string())
@@ -114,7 +116,7 @@ impl Billing {
             asked_at = cx.now;
             self.asked(cx, asked_at).await?;
         }
-        let key = format!("{}-customer-{}", cx.tenant, asked_at.unix_timestamp());
+        let key = format!("{}-customer-{}", cx.tenant, asked_at.unix_timestamp_nanos() / 1000);
         Ok(Some(stripe.customer_create(cx.tenant, &key).await?))
     }
 
@@ -218,9 +220,7 @@ impl SubscriptionStep {
         let operation = cx.operation.to_string();
         match (kept, &account.subscription) {
             _ if wanted.prices.is_empty() => Ok(None),
-            (Some(kept), _) => {
-                Ok(Some(stripe.subscription_update(kept, &wanted.prices, &operation).await?))
-            }
+            (Some(kept), _) => Ok(Some(stripe.subscription_update(kept, &wanted.prices, &operation).await?)),
             // One that Stripe has ended, for it was not paid, is not made again because a name has changed.
             (None, Some(ended)) if account.prices == wanted.prices => {
                 Ok(Some(stripe.subscription(ended).await?))
@@ -288,7 +288,10 @@ impl Step for Removal {
         drop(tx);
         if account.is_changing {
             // It finds the tenant not in use any more, and ends without asking Stripe for anything.
-            return Err(StepError::busy("The tenant's account at Stripe is being changed.", Some(CHANGING_RETRY)));
+            return Err(StepError::busy(
+                "The tenant's account at Stripe is being changed.",
+                Some(CHANGING_RETRY),
+            ));
         }
         let customer = match (account.customer, account.asked_at) {
             (Some(customer), _) => Some(customer),

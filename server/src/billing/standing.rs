@@ -52,7 +52,8 @@ pub(super) async fn look(billing: &Billing, stripe: &Stripe, now: OffsetDateTime
             return Ok(());
         }
         let looked = stream::iter(due).map(|due| async move { look_at(billing, stripe, &due, now).await });
-        let is_away = looked.buffer_unordered(SIDE_BY_SIDE).any(|looked| async move { matches!(looked, Ok(false)) });
+        let is_away =
+            looked.buffer_unordered(SIDE_BY_SIDE).any(|looked| async move { matches!(looked, Ok(false)) });
         if is_away.await {
             return Ok(());
         }
@@ -79,7 +80,12 @@ async fn claim(billing: &Billing, now: OffsetDateTime) -> Result<Vec<Due>, Store
 }
 
 /// Looks at one. False if Stripe is away, so that the others need not be tried.
-async fn look_at(billing: &Billing, stripe: &Stripe, due: &Due, now: OffsetDateTime) -> Result<bool, StoreError> {
+async fn look_at(
+    billing: &Billing,
+    stripe: &Stripe,
+    due: &Due,
+    now: OffsetDateTime,
+) -> Result<bool, StoreError> {
     let tenant = TenantId::from_uuid(due.tenant_id);
     let there = match stripe.subscription(&due.subscription).await {
         Ok(there) => there,

@@ -19,9 +19,9 @@ use crate::store::{Store, StoreError, TenantTx};
 const MADE_AFTER: Duration = Duration::minutes(30);
 /// How long use of a day may come, or be on its way: Stripe takes nothing that is older.
 const OPEN_FOR: Duration = Duration::days(35);
-/// After this many days a statement is final if nothing of its day is on its way: counting takes nothing
-/// that is older (`usage`), and Stripe has summed up what it was told.
-const SETTLED_AFTER: Duration = Duration::days(4);
+/// After this long a statement is final if nothing of its day is on its way: events are counted for at most
+/// fourteen days (`usage`), and a day later Stripe has summed up what it was told.
+const SETTLED_AFTER: Duration = Duration::days(15);
 /// How many are made at once, and claimed at once.
 const SIDE_BY_SIDE: usize = 4;
 const CLAIM: i64 = 16;
@@ -60,7 +60,11 @@ struct Counted {
 }
 
 /// Makes every statement that is due, and again those that were made more than `every` ago.
-pub(super) async fn make(billing: &Billing, now: OffsetDateTime, every: std::time::Duration) -> Result<(), StoreError> {
+pub(super) async fn make(
+    billing: &Billing,
+    now: OffsetDateTime,
+    every: std::time::Duration,
+) -> Result<(), StoreError> {
     open(&billing.store, now).await?;
     loop {
         let due = claim(&billing.store, now).await?;
@@ -153,7 +157,8 @@ async fn make_one(
             }
         }
         if line.difference.is_some_and(|difference| difference != 0) {
-            metrics::counter!("integraci_statement_differences_total", "dimension" => dimension.name).increment(1);
+            metrics::counter!("integraci_statement_differences_total", "dimension" => dimension.name)
+                .increment(1);
         }
         lines.push(line);
     }
@@ -165,7 +170,8 @@ async fn make_one(
 impl Billing {
     /// What Stripe counted of a dimension on the day; nothing where it counts none of it.
     async fn sum(&self, due: &Due, dimension: &str) -> Result<Option<i64>, StripeError> {
-        let meter = self.plans.get(&due.plan).ok().and_then(|plan| plan.stripe.as_ref()?.meters.get(dimension));
+        let meter =
+            self.plans.get(&due.plan).ok().and_then(|plan| plan.stripe.as_ref()?.meters.get(dimension));
         let (Some(stripe), Some(meter), Some(customer), Some(_)) =
             (&self.stripe, meter, &due.customer, due.bills_from)
         else {
@@ -247,7 +253,11 @@ pub(super) async fn get(tx: &mut TenantTx, day: Date) -> Result<Option<Statement
 }
 
 /// Statements of days before one, newest first.
-pub(super) async fn list(tx: &mut TenantTx, before: Option<Date>, most: i64) -> Result<Vec<Statement>, StoreError> {
+pub(super) async fn list(
+    tx: &mut TenantTx,
+    before: Option<Date>,
+    most: i64,
+) -> Result<Vec<Statement>, StoreError> {
     let rows: Vec<Row> = sqlx::query_as(made!("($2::date IS NULL OR day < $2) ORDER BY day DESC LIMIT $3"))
         .bind(tx.tenant().uuid())
         .bind(before)
@@ -290,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_cursor_is_its_day() {
-        for day in [date!(2026-01-31), date!(2000-02-29)] {
+        for day in [date!(2026 - 01 - 31), date!(2000 - 02 - 29)] {
             assert_eq!(day_of(cursor_of(day)), day);
         }
         assert_eq!(day_of(Uuid::max()), Date::MIN);

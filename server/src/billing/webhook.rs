@@ -44,12 +44,13 @@ impl Billing {
             return Ok(true);
         }
         let mut tx = self.store.platform_tx().await?;
-        let first = sqlx::query("INSERT INTO stripe_event (id, received_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-            .bind(&event.id)
-            .bind(now)
-            .execute(tx.conn())
-            .await
-            .map_err(StoreError::on("remember an event of Stripe's"))?;
+        let first =
+            sqlx::query("INSERT INTO stripe_event (id, received_at) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+                .bind(&event.id)
+                .bind(now)
+                .execute(tx.conn())
+                .await
+                .map_err(StoreError::on("remember an event of Stripe's"))?;
         let is_first = first.rows_affected() == 1;
         if is_first && let Some(customer) = event.customer() {
             sqlx::query("UPDATE billing_account SET look_after = $2 WHERE customer = $1")
@@ -119,7 +120,8 @@ fn is_signed(secret: &SecretText, signature: &str, body: &[u8], now: OffsetDateT
     let parts = || signature.split(',').filter_map(|part| part.trim().split_once('='));
     let mut times = parts().filter(|(name, _)| *name == "t").map(|(_, time)| time);
     let (Some(time), None) = (times.next(), times.next()) else { return false };
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("HMAC takes a key of any length");
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes()).expect("HMAC takes a key of any length");
     for part in [time.as_bytes(), b".", body] {
         mac.update(part);
     }
@@ -193,9 +195,15 @@ mod tests {
 
     #[test]
     fn an_event_is_about_a_customer() {
-        let customer = |body: &str| serde_json::from_str::<Event>(body).unwrap().customer().map(str::to_owned);
+        let customer =
+            |body: &str| serde_json::from_str::<Event>(body).unwrap().customer().map(str::to_owned);
         let about = Some("cus_1".to_owned());
-        assert_eq!(customer(r#"{"id":"e","data":{"object":{"object":"subscription","id":"sub_1","customer":"cus_1"}}}"#), about);
+        assert_eq!(
+            customer(
+                r#"{"id":"e","data":{"object":{"object":"subscription","id":"sub_1","customer":"cus_1"}}}"#
+            ),
+            about
+        );
         assert_eq!(customer(r#"{"id":"e","data":{"object":{"object":"customer","id":"cus_1"}}}"#), about);
         assert_eq!(customer(r#"{"id":"e","data":{"object":{"object":"price","id":"price_1"}}}"#), None);
         assert_eq!(customer(r#"{"id":"e","data":{"object":{"object":"x","customer":{"id":7}}}}"#), None);

@@ -2,6 +2,7 @@
 //! sets `openbao.token`). Checked at start, every fault told at once, none of them quoting a value.
 
 mod plans;
+mod stripe;
 mod systems;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use url::Url;
 
+use crate::billing::stripe::StripeConfig;
 use crate::connectors::outbound::OutboundConfig;
 use crate::http::HttpLimits;
 use crate::isolation::keycloak::KeycloakConfig;
@@ -43,6 +45,8 @@ const OPERATION_LATE: Duration = Duration::from_secs(5);
 const RECONCILE_EVERY: Duration = Duration::from_secs(5 * 60);
 /// A secret that was revoked is known within the hour, and no far side's rate limit notices.
 const CONNECTORS_CHECKED_EVERY: Duration = Duration::from_secs(60 * 60);
+/// What comes late to a day is in its statement the day after.
+const STATEMENTS_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 /// A list of tags fits; what does not is not what was asked for.
 const OUTBOUND_MAX_BODY_BYTES: usize = 1024 * 1024;
 
@@ -77,6 +81,10 @@ pub struct Config {
     pub plans: Plans,
     /// How long after it happened an event is still counted.
     pub usage_late: Duration,
+    /// Stripe; nothing is billed without.
+    pub stripe: Option<StripeConfig>,
+    /// How often a day's statement is made again while something may still change it.
+    pub statements_every: Duration,
     /// Limits of every request.
     pub http: HttpLimits,
     /// How long an operation stays a replica's after it was last heard of: how soon a dead one's are
@@ -110,6 +118,8 @@ struct File {
     operations: Operations,
     usage: Usage,
     plans: Option<Vec<plans::PlanEntry>>,
+    billing: Billing,
+    stripe: Option<stripe::StripeFields>,
 }
 
 #[derive(Default, Deserialize)]
@@ -149,6 +159,12 @@ struct Http {
     max_body_bytes: Option<usize>,
     timeout_s: Option<u64>,
     requests_per_minute_per_token: Option<i64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Billing {
+    statements_every_s: Option<u64>,
 }
 
 #[derive(Default, Deserialize)]
@@ -278,6 +294,10 @@ impl File {
         if self.connectors.check_every_s == Some(0) {
             faults.0.push("connectors.check_every_s: at least 1".to_owned());
         }
+        let stripe = self.stripe.map(|section| section.check(&mut faults));
+        if self.billing.statements_every_s == Some(0) {
+            faults.0.push("billing.statements_every_s: at least 1".to_owned());
+        }
         if self.operations.lease_s.is_some_and(|lease_s| lease_s < OPERATION_LEASE_MIN_S) {
             faults.0.push(format!("operations.lease_s: at least {OPERATION_LEASE_MIN_S}"));
         }
@@ -306,6 +326,11 @@ impl File {
                     outbound,
                     plans,
                     usage_late,
+                    stripe: stripe.flatten(),
+                    statements_every: self
+                        .billing
+                        .statements_every_s
+                        .map_or(STATEMENTS_EVERY, Duration::from_secs),
                     http,
                     operation_lease: self.operations.lease_s.map_or(OPERATION_LEASE, Duration::from_secs),
                     operation_late: self.operations.late_s.map_or(OPERATION_LATE, Duration::from_secs),

@@ -151,9 +151,9 @@ pub(super) struct KubernetesFields {
 }
 
 /// The fields of one cell, while they are checked.
-struct Reader<'a> {
-    at: &'a str,
-    faults: &'a mut Faults,
+pub(super) struct Reader<'a> {
+    pub(super) at: &'a str,
+    pub(super) faults: &'a mut Faults,
 }
 
 impl Reader<'_> {
@@ -161,7 +161,7 @@ impl Reader<'_> {
         format!("{}.{name}", self.at)
     }
 
-    fn url(&mut self, name: &str, text: Option<String>, example: &str) -> Option<Url> {
+    pub(super) fn url(&mut self, name: &str, text: Option<String>, example: &str) -> Option<Url> {
         let field = self.field(name);
         let text = self.faults.required(&field, text, &format!("a URL such as {example}"))?;
         let url =
@@ -171,7 +171,7 @@ impl Reader<'_> {
 
     /// A secret that stands in the configuration or in a file, not in both. A file that is not there yet
     /// is an empty secret where `setup` is to write it.
-    fn secret(
+    pub(super) fn secret(
         &mut self,
         name: &str,
         inline: Option<SecretString>,

@@ -118,7 +118,7 @@ impl Deliveries {
                  SELECT event_id, connector_id, try_after FROM webhook_outbox
                  WHERE connector_id = c.id AND try_after <= now()
                  ORDER BY try_after LIMIT 1 FOR UPDATE SKIP LOCKED) o
-               WHERE c.kind = 'webhook' AND c.status IN ('active', 'updating') AND NOT t.suspended
+               WHERE c.kind = 'webhook' AND c.status IN ('active', 'updating') AND NOT t.closed
                  AND c.id IN (SELECT connector_id FROM webhook_outbox WHERE try_after <= now())
                ORDER BY o.try_after LIMIT $1)
              UPDATE webhook_outbox o SET try_after = now() + $2 * interval '1 second'

@@ -153,7 +153,7 @@ impl Keeper {
         let due = sqlx::query_as(concat!(
             "WITH due AS (
                SELECT c.id FROM connector c JOIN tenant t ON t.id = c.tenant_id
-               WHERE c.status = 'active' AND c.operation_id IS NULL AND t.status = 'active' AND NOT t.suspended AND NOT t.canary
+               WHERE c.status = 'active' AND c.operation_id IS NULL AND t.status = 'active' AND NOT t.closed AND NOT t.canary
                  AND (c.check_after <= now()
                       OR (c.check_after IS NULL AND c.updated_at + $1 * interval '1 millisecond' <= now()))
                ORDER BY c.check_after NULLS FIRST LIMIT $2 FOR UPDATE OF c SKIP LOCKED)
@@ -311,7 +311,7 @@ impl Keeper {
     async fn begin_due(&self) -> Result<(), StoreError> {
         let retiring = "SELECT c.id, c.tenant_id, t.slug FROM connector c JOIN tenant t ON t.id = c.tenant_id
              WHERE c.retire_at <= now() AND c.status = 'active' AND c.operation_id IS NULL
-               AND t.status = 'active' AND NOT t.suspended ORDER BY c.retire_at LIMIT $1";
+               AND t.status = 'active' AND NOT t.closed ORDER BY c.retire_at LIMIT $1";
         for (connector, tenant, slug) in self.ids_due(retiring).await? {
             if let Err(error) = self.retire(connector, tenant, &slug).await {
                 tracing::warn!(%error, %connector, "a secret is not retired yet");
@@ -319,7 +319,7 @@ impl Keeper {
         }
         let rotating = "SELECT c.id, c.tenant_id, t.slug FROM connector c JOIN tenant t ON t.id = c.tenant_id
              WHERE c.rotate_after <= now() AND c.status = 'active' AND c.operation_id IS NULL
-               AND c.retiring_version IS NULL AND t.status = 'active' AND NOT t.suspended
+               AND c.retiring_version IS NULL AND t.status = 'active' AND NOT t.closed
              ORDER BY c.rotate_after LIMIT $1";
         for (connector, tenant, slug) in self.ids_due(rotating).await? {
             if let Err(error) = self.rotate(connector, tenant, &slug).await {
@@ -433,7 +433,7 @@ impl Due {
 /// Locks a tenant, and says whether something may be begun in it, as a request would.
 async fn lock_tenant(tx: &mut PlatformTx, tenant: TenantId) -> Result<bool, StoreError> {
     let found: Option<i32> = sqlx::query_scalar(
-        "SELECT 1 FROM tenant WHERE id = $1 AND status = 'active' AND NOT suspended FOR NO KEY UPDATE",
+        "SELECT 1 FROM tenant WHERE id = $1 AND status = 'active' AND NOT closed FOR NO KEY UPDATE",
     )
     .bind(tenant.uuid())
     .fetch_optional(tx.conn())

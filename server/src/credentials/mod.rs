@@ -138,7 +138,7 @@ impl Credentials {
         let mut tx = self.store.tenant_tx(made.tenant_id).await?;
         let active: Option<bool> = sqlx::query_scalar(
             "UPDATE credential c SET handle = $3, fields = $4,
-               state = CASE WHEN t.suspended OR t.status <> 'active' THEN c.state ELSE 'active' END
+               state = CASE WHEN t.closed OR t.status <> 'active' THEN c.state ELSE 'active' END
              FROM tenant t WHERE t.id = c.tenant_id AND c.tenant_id = $1 AND c.id = $2 AND c.state = 'issuing'
              RETURNING c.state = 'active'",
         )
@@ -271,7 +271,7 @@ impl Credentials {
 async fn in_use(tx: &mut TenantTx) -> Result<Tenant, Error> {
     let tenant = tenants::read_for(tx).await?;
     tenants::refuse_unless_active(&tenant)?;
-    if tenant.suspended { Err(suspended()) } else { Ok(tenant) }
+    if tenant.is_closed() { Err(suspended()) } else { Ok(tenant) }
 }
 
 fn suspended() -> Error {

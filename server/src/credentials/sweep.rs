@@ -31,7 +31,7 @@ const DUE: &str = "
     WITH due AS (
       SELECT c.id FROM credential c JOIN tenant t ON t.id = c.tenant_id
       WHERE NOT t.canary AND (c.sweep_after IS NULL OR c.sweep_after <= $1)
-        AND (c.state = 'active' AND (c.expires_at <= $1 OR t.suspended OR t.status = 'deleting')
+        AND (c.state = 'active' AND (c.expires_at <= $1 OR t.closed OR t.status = 'deleting')
           OR c.state = 'issuing' AND c.created_at <= $2)
       ORDER BY c.expires_at LIMIT $4 FOR UPDATE OF c SKIP LOCKED)
     UPDATE credential c SET sweep_after = $3

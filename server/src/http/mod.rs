@@ -3,6 +3,7 @@
 
 mod attestations;
 mod auth;
+mod billing;
 mod body;
 mod connectors;
 mod credentials;
@@ -53,6 +54,9 @@ fn v1() -> OpenApiRouter<App> {
         .routes(routes!(usage::read))
         .routes(routes!(attestations::create, attestations::list))
         .routes(routes!(attestations::get))
+        .routes(routes!(billing::get))
+        .routes(routes!(billing::statements))
+        .routes(routes!(billing::statement))
         .routes(routes!(credentials::issue))
         .routes(routes!(credentials::revoke))
         .routes(routes!(credentials::renew))
@@ -70,6 +74,7 @@ pub fn router(app: App, limits: HttpLimits) -> Router {
         .route("/oidc/{tenant_id}/.well-known/openid-configuration", get(oidc::discovery))
         .route("/oidc/{tenant_id}/jwks.json", get(oidc::keys))
         .route("/hooks/{connector_id}", post(hooks::receive))
+        .route("/billing/stripe", post(billing::receive))
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
         .merge(openapi::routes(&description))

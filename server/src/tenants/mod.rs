@@ -3,6 +3,7 @@
 //! A tenant's row is written with the operation that makes its places in the systems; until that has
 //! succeeded it is `creating`, and if it fails nothing is left, the slug included.
 
+mod payment;
 pub(crate) mod places;
 mod reconcile;
 mod row;
@@ -18,6 +19,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::accounts::{Caller, PlatformAuthority, TenantAuthority};
+use crate::billing::Billing;
 use crate::error::Error;
 use crate::events::{self, Kind};
 use crate::idempotency::{Answer, Once};
@@ -29,6 +31,7 @@ use crate::saga::log;
 use crate::source::Source;
 use crate::store::{PlatformTx, Store, StoreError, TenantTx, Tx};
 
+pub(crate) use payment::payment_overdue_set;
 pub use reconcile::Reconciler;
 use row::Row;
 pub use sagas::definitions;
@@ -40,13 +43,20 @@ pub struct Tenants {
     source: Source,
     plans: Plans,
     cells: Arc<Cells>,
+    billing: Billing,
 }
 
 impl Tenants {
-    /// Tenants kept in this store, on these plans, with places in these cells.
+    /// Tenants kept in this store, on these plans, with places in these cells, and billed so.
     #[must_use]
-    pub const fn new(store: Store, source: Source, plans: Plans, cells: Arc<Cells>) -> Self {
-        Self { store, source, plans, cells }
+    pub const fn new(
+        store: Store,
+        source: Source,
+        plans: Plans,
+        cells: Arc<Cells>,
+        billing: Billing,
+    ) -> Self {
+        Self { store, source, plans, cells, billing }
     }
 
     /// Starts to make a tenant.
@@ -181,6 +191,9 @@ impl Tenants {
             let operation = sagas::enqueue(&mut tx, self.source, kind, by.tenant(), &tenant.slug).await?;
             tenant.operation_id = Some(operation.id);
         }
+        if wanted.plan.is_some() || wanted.name.is_some() || wanted.owner_email.is_some() {
+            self.billing.wanted_changed(&mut tx, by.tenant(), &tenant.plan).await?;
+        }
         tx.commit().await?;
         Ok(tenant)
     }
@@ -220,9 +233,11 @@ impl Tenants {
             events::emit(tx, self.source.uuid(), id, Kind::TenantUpdated, &object, facts).await?;
         }
         match wanted.suspended {
-            Some(suspended) if suspended != before.suspended => {
+            // One that is closed for another reason stays so.
+            Some(suspended) if suspended != before.suspended && !before.payment_overdue => {
                 let kind = if suspended { Kind::TenantSuspended } else { Kind::TenantResumed };
-                events::emit(tx, self.source.uuid(), id, kind, &object, json!({})).await
+                let facts = json!({ "reason": payment::REASON_PLATFORM });
+                events::emit(tx, self.source.uuid(), id, kind, &object, facts).await
             }
             _ => Ok(()),
         }

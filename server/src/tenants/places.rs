@@ -128,7 +128,7 @@ pub(crate) async fn cell(
 #[derive(sqlx::FromRow)]
 struct WantedRow {
     slug: String,
-    suspended: bool,
+    closed: bool,
     spec_revision: i64,
     /// The limit in force of every dimension.
     effective: Json<BTreeMap<String, i64>>,
@@ -137,7 +137,7 @@ struct WantedRow {
 /// What a tenant is to have now, and which change of that it is.
 pub(crate) async fn wanted(tx: &mut impl Tx, tenant: TenantId) -> Result<Option<(Wanted, i64)>, StoreError> {
     let row: Option<WantedRow> = sqlx::query_as(
-        "SELECT slug, suspended, spec_revision,
+        "SELECT slug, closed, spec_revision,
                 coalesce((SELECT jsonb_object_agg(dimension, coalesce(own_max, plan_max)) FROM quota WHERE tenant_id = $1), '{}') AS effective
          FROM tenant WHERE id = $1",
     )
@@ -149,7 +149,7 @@ pub(crate) async fn wanted(tx: &mut impl Tx, tenant: TenantId) -> Result<Option<
         let slug: Slug = row.slug.parse().ok()?;
         let names = TenantNames::of(&slug);
         let limits = Limits::of(&row.effective);
-        Some((Wanted { tenant, names, suspended: row.suspended, limits }, row.spec_revision))
+        Some((Wanted { tenant, names, suspended: row.closed, limits }, row.spec_revision))
     }))
 }
 

@@ -16,7 +16,7 @@ use crate::error::Error;
 
 macro_rules! columns {
     () => {
-        "id, slug, name, plan, owner_email, labels, delete_protection, suspended, status, operation_id, revision, created_at, updated_at,
+        "id, slug, name, plan, owner_email, labels, delete_protection, suspended, payment_overdue, status, operation_id, revision, created_at, updated_at,
          coalesce((SELECT jsonb_agg(jsonb_build_object('system', s.system, 'cell', s.cell, 'state', s.state, 'facts', s.facts,
                                                        'drift', s.drift, 'checked_at', to_char(s.checked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')))
                    FROM tenant_system s WHERE s.tenant_id = tenant.id), '[]') AS places"
@@ -57,6 +57,7 @@ pub(super) struct Row {
     labels: Json<BTreeMap<String, String>>,
     delete_protection: bool,
     suspended: bool,
+    payment_overdue: bool,
     status: String,
     operation_id: Option<Uuid>,
     revision: i64,
@@ -95,8 +96,9 @@ impl Row {
             labels: self.labels.0,
             delete_protection: self.delete_protection,
             suspended: self.suspended,
+            payment_overdue: self.payment_overdue,
             status,
-            isolation: isolation(self.places.0, self.suspended),
+            isolation: isolation(self.places.0, self.suspended || self.payment_overdue),
             operation_id: self.operation_id.map(OperationId::from_uuid),
             revision: self.revision,
             created_at: self.created_at,
@@ -105,7 +107,7 @@ impl Row {
     }
 }
 
-fn isolation(rows: Vec<PlaceRow>, suspended: bool) -> TenantIsolation {
+fn isolation(rows: Vec<PlaceRow>, closed: bool) -> TenantIsolation {
     let mut rows: BTreeMap<System, PlaceRow> = rows.into_iter().map(|row| (row.system, row)).collect();
     let mut take = |system| rows.remove(&system).map_or_else(Default::default, PlaceRow::into_place);
     let (openbao, mut bao) = take(System::OpenBao);
@@ -113,7 +115,7 @@ fn isolation(rows: Vec<PlaceRow>, suspended: bool) -> TenantIsolation {
     let (nats, mut account) = take(System::Nats);
     let (kubernetes, mut namespace) = take(System::Kubernetes);
     // The rows are there as soon as the tenant is, and their policies do not change with it.
-    let state = if suspended { PlaceState::Suspended } else { PlaceState::Ready };
+    let state = if closed { PlaceState::Suspended } else { PlaceState::Ready };
     TenantIsolation {
         postgres: Place { state, ..Place::default() },
         openbao: OpenBaoPlace {

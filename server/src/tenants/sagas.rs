@@ -4,10 +4,11 @@
 //!
 //! create: record → a place in each system, side by side → activate; undo runs right to left.
 //! update: the places, side by side → settle.
-//! delete: the places, side by side → the records.
+//! delete: the places and what Stripe has, side by side → the records.
 //!
 //! There is a definition of each for every set of systems that can be on: an operation's steps are
-//! those of the systems that its tenant has a place in.
+//! those of the systems that its tenant has a place in. Stripe is one of them where there is something to
+//! remove; what it has is made by a saga of its own (`billing`), which begins when the tenant comes into use.
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use integraci_api::{OperationId, Slug, TenantId};
 use serde::Deserialize;
 
 use super::places;
+use crate::billing::{self, Billing};
 use crate::events::{self, Kind};
 use crate::isolation::{Cells, Isolation, Limits, System, Wanted};
 use crate::saga::log::{self, NewOperation};
@@ -47,12 +49,13 @@ struct Tools {
     store: Store,
     cells: Arc<Cells>,
     source: Source,
+    billing: Billing,
 }
 
 /// The sagas, for every set of systems.
 #[must_use]
-pub fn definitions(store: &Store, cells: &Arc<Cells>, source: Source) -> Vec<Definition> {
-    let tools = Tools { store: store.clone(), cells: cells.clone(), source };
+pub fn definitions(store: &Store, cells: &Arc<Cells>, source: Source, billing: &Billing) -> Vec<Definition> {
+    let tools = Tools { store: store.clone(), cells: cells.clone(), source, billing: billing.clone() };
     let sets = (0..1 << SYSTEMS.len()).map(|set: usize| {
         let within = |(n, _): &(usize, &System)| set & (1 << n) != 0;
         SYSTEMS.iter().enumerate().filter(within).map(|(_, system)| *system).collect::<Vec<_>>()
@@ -72,19 +75,27 @@ pub fn definitions(store: &Store, cells: &Arc<Cells>, source: Source) -> Vec<Def
             Definition {
                 kind: OperationKind::TenantDelete,
                 direction: Direction::ForwardOnly,
-                steps: tools.delete(&systems),
+                steps: tools.delete(&systems, false),
+            },
+            Definition {
+                kind: OperationKind::TenantDelete,
+                direction: Direction::ForwardOnly,
+                steps: tools.delete(&systems, true),
             },
         ]
     };
     sets.flat_map(of_set).collect()
 }
 
-/// The names of a saga's steps, for a tenant with places in these systems.
-fn step_names(kind: OperationKind, systems: &[System]) -> Vec<&'static str> {
+/// The names of a saga's steps, for a tenant with places in these systems, and perhaps something at Stripe.
+fn step_names(kind: OperationKind, systems: &[System], is_billed: bool) -> Vec<&'static str> {
     match kind {
         OperationKind::TenantCreate => around(Some(RECORD), systems.iter().map(|it| place(*it)), ACTIVATE),
         OperationKind::TenantUpdate => around(None, systems.iter().map(|it| place(*it)), SETTLE),
-        _ => around(None, systems.iter().map(|it| removal(*it)), REMOVAL),
+        _ => {
+            let billed = is_billed.then_some(billing::REMOVAL);
+            around(None, systems.iter().map(|it| removal(*it)).chain(billed), REMOVAL)
+        }
     }
 }
 
@@ -126,7 +137,8 @@ pub(super) async fn enqueue(
     tenant: TenantId,
     slug: &Slug,
 ) -> Result<Operation, StoreError> {
-    let steps = step_names(kind, &places::systems(tx, tenant).await?);
+    let is_billed = billing::Removal::is_needed(tx, tenant).await?;
+    let steps = step_names(kind, &places::systems(tx, tenant).await?, is_billed);
     let id = OperationId::from_uuid(source.uuid());
     let input = serde_json::json!({ "slug": slug });
     let new = NewOperation { id, tenant, kind, target_id: tenant.to_string(), input, steps: &steps };
@@ -157,11 +169,14 @@ impl Tools {
         steps
     }
 
-    fn delete(&self, systems: &[System]) -> Vec<Box<dyn Step>> {
+    fn delete(&self, systems: &[System], is_billed: bool) -> Vec<Box<dyn Step>> {
         let removal = |system: &System| -> Box<dyn Step> {
             Box::new(RemovePlace { system: *system, tools: self.clone() })
         };
         let mut steps: Vec<_> = systems.iter().map(removal).collect();
+        if is_billed {
+            steps.push(Box::new(billing::Removal(self.billing.clone())));
+        }
         let needs = steps.iter().map(|step| step.name()).collect();
         steps.push(Box::new(Remove { tools: self.clone(), needs }));
         steps
@@ -296,7 +311,8 @@ impl Step for Activate {
     }
 
     async fn undo(&self, cx: &StepCx) -> Result<(), StepError> {
-        self.set_status(cx, "active", "creating", None).await
+        self.set_status(cx, "active", "creating", None).await?;
+        billing::Removal(self.tools.billing.clone()).apply(cx).await
     }
 }
 
@@ -309,22 +325,22 @@ impl Activate {
         told: Option<Kind>,
     ) -> Result<(), StepError> {
         let mut tx = self.tools.fenced(cx).await?;
-        let changed = sqlx::query(
+        let plan: Option<String> = sqlx::query_scalar(
             "UPDATE tenant SET status = $3, revision = revision + 1, updated_at = $4, operation_id = NULL
-             WHERE id = $1 AND status = $2",
+             WHERE id = $1 AND status = $2 RETURNING plan",
         )
         .bind(cx.tenant.uuid())
         .bind(from)
         .bind(to)
         .bind(cx.now)
-        .execute(tx.conn())
+        .fetch_optional(tx.conn())
         .await
         .map_err(StoreError::on("change a tenant's status"))?;
-        if let Some(kind) = told
-            && changed.rows_affected() == 1
-        {
+        if let (Some(kind), Some(plan)) = (told, plan) {
             let id = self.tools.source.uuid();
             events::emit(&mut tx, id, cx.tenant, kind, &cx.target, serde_json::json!({})).await?;
+            // Only now: of a tenant whose making fails Stripe hears nothing.
+            self.tools.billing.wanted_changed(&mut tx, cx.tenant, &plan).await?;
         }
         Ok(tx.commit().await?)
     }

@@ -65,18 +65,20 @@ impl App {
     /// One that works with that OpenBao, and with these NATS.
     pub(crate) async fn with(bao: &Bao, nats: Vec<CellConfig<NatsConfig>>) -> Self {
         let database = Database::new().await;
-        let replica = Self::replica(&database, bao, nats).await;
-        Self::of(database, replica).await
+        let config = Self::config(&database, bao, nats);
+        Self::of(database, config).await
     }
 
     /// One with limits of its own on requests.
-    pub(crate) async fn limited(bao: &Bao, limits: HttpLimits) -> Self {
+    pub(crate) async fn limited(bao: &Bao, http: HttpLimits) -> Self {
         let database = Database::new().await;
-        let replica = Self::replica_limited(&database, bao, Vec::new(), limits).await;
-        Self::of(database, replica).await
+        let config = Config { http, ..Self::config(&database, bao, Vec::new()) };
+        Self::of(database, config).await
     }
 
-    async fn of(database: Database, (address, stop): (String, CancellationToken)) -> Self {
+    /// One that is configured so.
+    pub(crate) async fn of(database: Database, config: Config) -> Self {
+        let (address, stop) = Self::start(config).await;
         let tokens = Tokens::new(database.store.clone(), Source::real());
         let wanted = TokenCreate {
             name: "test".into(),
@@ -96,18 +98,12 @@ impl App {
         bao: &Bao,
         nats: Vec<CellConfig<NatsConfig>>,
     ) -> (String, CancellationToken) {
-        // Tests ask as fast as they can.
-        let limits = HttpLimits { requests_per_minute_per_token: 1_000_000, ..HttpLimits::default() };
-        Self::replica_limited(database, bao, nats, limits).await
+        Self::start(Self::config(database, bao, nats)).await
     }
 
-    async fn replica_limited(
-        database: &Database,
-        bao: &Bao,
-        nats: Vec<CellConfig<NatsConfig>>,
-        http: HttpLimits,
-    ) -> (String, CancellationToken) {
-        let config = Config {
+    /// How a replica on a database is configured.
+    pub(crate) fn config(database: &Database, bao: &Bao, nats: Vec<CellConfig<NatsConfig>>) -> Config {
+        Config {
             public_url: Some("http://127.0.0.1:0".parse().unwrap()),
             connectors_checked_every: Duration::from_secs(60 * 60),
             listen: "127.0.0.1:0".parse().unwrap(),
@@ -128,10 +124,16 @@ impl App {
             },
             usage_late: usage::LATE,
             plans: Plans::shipped(),
-            http,
+            stripe: None,
+            statements_every: Duration::from_secs(24 * 60 * 60),
+            // Tests ask as fast as they can.
+            http: HttpLimits { requests_per_minute_per_token: 1_000_000, ..HttpLimits::default() },
             operation_lease: Duration::from_secs(15),
             operation_late: Duration::from_secs(5),
-        };
+        }
+    }
+
+    async fn start(config: Config) -> (String, CancellationToken) {
         let replica = Replica::start(config).await.unwrap();
         let address = format!("http://{}", replica.address().unwrap());
         let stop = CancellationToken::new();

@@ -5,6 +5,10 @@
 
 mod app;
 mod attestations;
+mod billing;
+mod billing_hooks;
+mod billing_use;
+mod billing_world;
 mod conformance;
 mod connector_life;
 mod connector_world;

@@ -155,6 +155,7 @@ impl State {
             labels: serde_json::from_value(wanted["labels"].clone()).unwrap(),
             delete_protection: wanted["delete_protection"].as_bool().unwrap(),
             suspended: false,
+            payment_overdue: false,
             status: TenantStatus::Active,
             isolation: TenantIsolation::default(),
             operation_id: None,

@@ -21,6 +21,7 @@ mod pagerduty;
 mod registry;
 mod slack;
 mod sonarqube;
+mod stripe;
 mod webhooks;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +46,7 @@ use tokio::task::JoinHandle;
 use crate::Error;
 
 pub use clouds::{AWS_ROLE_ARN, AZURE_CLIENT_ID, AZURE_DIRECTORY_ID, GCP_PROVIDER, GCP_SERVICE_ACCOUNT};
+pub use stripe::{Stripe, StripeFault};
 pub use webhooks::Delivery;
 
 /// How the far side answers.

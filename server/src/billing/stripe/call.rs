@@ -136,7 +136,8 @@ impl Caller {
         let span = tracing::debug_span!("stripe_call", operation);
         let exchange = self.exchange(method, path, parameters, key).instrument(span);
         // One deadline over all of it: an answer that drips does not get longer.
-        let answered = tokio::time::timeout(self.config.timeout, exchange).await.map_err(|_| failed(Why::Gone))?;
+        let answered =
+            tokio::time::timeout(self.config.timeout, exchange).await.map_err(|_| failed(Why::Gone))?;
         let (status, retry_after, body) = answered.map_err(failed)?;
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|_| failed(Why::Gone));
@@ -195,6 +196,7 @@ struct Fault {
     r#type: String,
     code: String,
     message: String,
+    param: String,
 }
 
 fn why(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Why {
@@ -202,17 +204,24 @@ fn why(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Why {
     match (status.as_u16(), error.code.as_str()) {
         (429 | 409 | 500..=599, _) | (_, "lock_timeout") => Why::Busy { retry_after },
         (404, _) => Why::Missing,
+        (_, "resource_missing") if error.param == "customer" => Why::Missing,
         (400, "duplicate_meter_event") => Why::Duplicate,
         (400, _) if error.message.starts_with(DUPLICATE) => Why::Duplicate,
         (401, _) => Why::Refused("the key is not good; correct stripe.secret_key"),
-        (403, _) => Why::Refused("the key may not do this; give it the rights that the guide to billing lists"),
+        (403, _) => {
+            Why::Refused("the key may not do this; give it the rights that the guide to billing lists")
+        }
         (_, "resource_missing") => {
             Why::Refused("it has no such customer, price or meter; compare the plans' `stripe` with it")
         }
         (_, "timestamp_too_far_in_past") => Why::Refused("it takes nothing that old"),
-        (_, "timestamp_in_future") => Why::Refused("the time lies in its future; is this machine's clock right?"),
+        (_, "timestamp_in_future") => {
+            Why::Refused("the time lies in its future; is this machine's clock right?")
+        }
         _ if error.r#type == "idempotency_error" => Why::Refused("the key of the call was used for another"),
-        _ => Why::Refused("it does not take the request; compare the plans' `stripe` with its prices and meters"),
+        _ => Why::Refused(
+            "it does not take the request; compare the plans' `stripe` with its prices and meters",
+        ),
     }
 }
 
@@ -242,7 +251,13 @@ mod tests {
 
     #[test]
     fn an_error_is_of_the_kind_that_its_status_and_code_say() {
-        for (status, code) in [(429, "rate_limit"), (429, "lock_timeout"), (409, "idempotency_key_in_use"), (500, ""), (503, "")] {
+        for (status, code) in [
+            (429, "rate_limit"),
+            (429, "lock_timeout"),
+            (409, "idempotency_key_in_use"),
+            (500, ""),
+            (503, ""),
+        ] {
             let body = format!(r#"{{"error":{{"type":"api_error","code":"{code}"}}}}"#);
             assert_eq!(of(status, &body), Why::Busy { retry_after: None }, "{status} {code}");
         }

@@ -71,7 +71,8 @@ impl Subscription {
     fn changes_to(&self, prices: &[String]) -> Form {
         let removed = self.items.data.iter().filter(|item| !prices.contains(&item.price.id));
         let removed = removed.map(|item| [("id", item.id.as_str()), ("deleted", "true")].to_vec());
-        let added = prices.iter().filter(|price| !self.has(price)).map(|price| vec![("price", price.as_str())]);
+        let added =
+            prices.iter().filter(|price| !self.has(price)).map(|price| vec![("price", price.as_str())]);
         let items = removed.chain(added).enumerate();
         items
             .flat_map(|(n, fields)| fields.into_iter().map(move |(name, value)| (n, name, value)))
@@ -128,15 +129,20 @@ impl Stripe {
         unless_missing(deleted.map(|_: IgnoredAny| ()))
     }
 
-    /// The subscriptions that were made here for a tenant and have not ended, newest first.
+    /// The subscriptions that were made here for a tenant and have not ended, newest first: none of a
+    /// customer that is gone.
     pub(crate) async fn subscriptions(
         &self,
         tenant: TenantId,
         customer: &str,
     ) -> Result<Vec<Subscription>, StripeError> {
         let query = vec![pair("customer", customer), pair("limit", &PAGE.to_string())];
-        let found: List<Subscription> =
-            self.0.get("list the subscriptions", &["subscriptions"], &query).await?;
+        let found: Result<List<Subscription>, _> =
+            self.0.get("list the subscriptions", &["subscriptions"], &query).await;
+        let found = match found {
+            Err(StripeError { why: Why::Missing, .. }) => return Ok(Vec::new()),
+            found => found?,
+        };
         let is_ours = |it: &Subscription| {
             !it.has_ended() && it.metadata.get(TENANT).is_some_and(|named| *named == tenant.to_string())
         };

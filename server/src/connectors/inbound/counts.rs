@@ -49,7 +49,7 @@ pub(super) async fn receiver(
         "SELECT c.tenant_id, t.slug, c.kind, c.secret_version,
                 CASE WHEN c.retire_at > $2 THEN c.retiring_version END AS retiring_version
          FROM connector c JOIN tenant t ON t.id = c.tenant_id
-         WHERE c.id = $1 AND c.status <> 'deleting' AND t.status = 'active' AND NOT t.suspended",
+         WHERE c.id = $1 AND c.status <> 'deleting' AND t.status = 'active' AND NOT t.closed",
     )
     .bind(id.uuid())
     .bind(now)
