@@ -8,6 +8,9 @@ use serde_json::{Map, Value, json};
 
 use crate::target::Target;
 
+/// The day of which the target has a statement.
+pub(crate) const STATEMENT_DAY: &str = "2026-01-31";
+
 /// Whose object a path's id is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Whose {
@@ -208,10 +211,15 @@ impl Operation {
         let mut path = self.path.clone();
         let mut whose = self.whose.iter();
         for parameter in self.parameters.iter().filter(|it| it.is_in_path) {
-            let prefix =
-                parameter.prefix(&self.schemas).context("a parameter of a path is an id or a word")?;
-            let target = if whose.next() == Some(&Whose::Own) { own } else { theirs };
-            path = path.replace(&format!("{{{}}}", parameter.name), target.id(&prefix, &self.path)?);
+            let value = match parameter.prefix(&self.schemas) {
+                Some(prefix) => {
+                    let target = if whose.next() == Some(&Whose::Own) { own } else { theirs };
+                    target.id(&prefix, &self.path)?.to_owned()
+                }
+                None if parameter.name == "day" => STATEMENT_DAY.to_owned(),
+                None => bail!("a parameter of a path is an id, a day or a word: {}", parameter.name),
+            };
+            path = path.replace(&format!("{{{}}}", parameter.name), &value);
         }
         ensure!(!path.contains('{'), "a parameter of {path} is not described");
         let is_asked =

@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Row as _};
 
+use crate::document::STATEMENT_DAY;
 use crate::score::{Score, Seen};
 use crate::target::Target;
 
@@ -23,6 +24,8 @@ struct Table {
     name: String,
     /// The column that says whose a row is.
     column: &'static str,
+    /// The columns that are written, all but those that are computed, as a list.
+    columns: String,
 }
 
 /// What is done to the rows of a tenant.
@@ -87,7 +90,9 @@ fn world_url(world: &World, name: &str) -> Result<PgConnectOptions> {
 
 async fn tables(admin: &mut PgConnection) -> Result<Vec<Table>> {
     let rows = sqlx::query(
-        "SELECT c.relname AS name, EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id') AS is_in_tenant
+        "SELECT c.relname AS name, EXISTS (SELECT 1 FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id') AS is_in_tenant,
+                (SELECT string_agg(quote_ident(a.attname), ', ') FROM pg_attribute a
+                 WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') AS columns
          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
          WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT c.relispartition ORDER BY 1",
     )
@@ -96,12 +101,13 @@ async fn tables(admin: &mut PgConnection) -> Result<Vec<Table>> {
     let mut tables = Vec::new();
     for row in rows {
         let (name, is_in_tenant): (String, bool) = (row.try_get("name")?, row.try_get("is_in_tenant")?);
-        match (name.as_str(), is_in_tenant) {
-            (_, true) => tables.push(Table { name, column: "tenant_id" }),
-            ("tenant", _) => tables.push(Table { name, column: "id" }),
-            // What no tenant has a part in: which migrations were run, and the state of the outbox.
-            _ => tables.push(Table { name, column: "" }),
-        }
+        let column = match (name.as_str(), is_in_tenant) {
+            (_, true) => "tenant_id",
+            ("tenant", _) => "id",
+            // What no tenant has a part in: which migrations were run, and which events Stripe sent.
+            _ => "",
+        };
+        tables.push(Table { name, column, columns: row.try_get("columns")? });
     }
     ensure!(tables.len() >= TABLES_MIN, "the catalogue has {} tables", tables.len());
     tables.retain(|table| !table.column.is_empty());
@@ -126,7 +132,11 @@ async fn furnish(admin: &mut PgConnection, victim: &Target) -> Result<()> {
          INSERT INTO usage_month VALUES ('{tenant}', 'deploys_per_month', date_trunc('month', now()), 1);
          INSERT INTO webhook_outbox (event_id, connector_id, tenant_id, kind, object_id, facts, try_after)
          SELECT gen_random_uuid(), id, tenant_id, 'tenant.updated', 'x', '{{}}', now() + interval '1 hour'
-         FROM connector WHERE tenant_id = '{tenant}';"
+         FROM connector WHERE tenant_id = '{tenant}';
+         INSERT INTO billing_account (tenant_id) VALUES ('{tenant}') ON CONFLICT DO NOTHING;
+         INSERT INTO statement (tenant_id, day, revision, made_at) VALUES ('{tenant}', '{STATEMENT_DAY}', 1, now());
+         INSERT INTO meter_outbox (tenant_id, dimension, hour, n, event_name, quantity, state, try_after)
+         VALUES ('{tenant}', 'deploys_per_month', '{STATEMENT_DAY}', 0, 'x', 1, 'delivered', now());"
     );
     sqlx::raw_sql(AssertSqlSafe(statement)).execute(admin).await?;
     Ok(())
@@ -146,13 +156,14 @@ async fn a_row(admin: &mut PgConnection, table: &Table, victim: &Target) -> Resu
 
 impl Table {
     fn statement(&self, verb: Verb, caller: &str, at: &Target, row: &str) -> Result<String> {
-        let (name, column, at) = (&self.name, self.column, uuid(at)?);
+        let (name, column, columns, at) = (&self.name, self.column, &self.columns, uuid(at)?);
         let row = row.replace('\'', "''");
         Ok(match verb {
             Verb::Select => format!("SELECT FROM {name} WHERE {column} = '{at}'"),
             Verb::Insert => {
                 format!(
-                    "INSERT INTO {name} OVERRIDING SYSTEM VALUE SELECT * FROM jsonb_populate_record(NULL::{name}, '{row}')"
+                    "INSERT INTO {name} ({columns}) OVERRIDING SYSTEM VALUE
+                     SELECT {columns} FROM jsonb_populate_record(NULL::{name}, '{row}')"
                 )
             }
             Verb::Update => format!("UPDATE {name} SET {column} = {column} WHERE {column} = '{at}'"),

@@ -33,6 +33,7 @@ fn routes(api: &Api) -> Result<Vec<(String, String)>> {
             "attestation_id" => "att_01890a5dac96774bbcceb302099a8057",
             "credential_id" => "crd_01890a5dac96774bbcceb302099a8057",
             "system" => "openbao",
+            "day" => "2026-01-31",
             _ => UNKNOWN_TENANT,
         });
         let filled = filled.collect::<Vec<_>>().join("/");

@@ -32,6 +32,8 @@ const ROWS: &[&str] = &[
      VALUES ($1, $1, 0, 'canary', 'done') ON CONFLICT DO NOTHING",
     "INSERT INTO idempotency_key (token_id, key, tenant_id, fingerprint, body, created_at)
      VALUES ($1, 'canary', $1, '', '{}', '9999-01-01') ON CONFLICT DO NOTHING",
+    "INSERT INTO billing_account (tenant_id) VALUES ($1) ON CONFLICT DO NOTHING",
+    "INSERT INTO statement (tenant_id, day) VALUES ($1, '9999-01-01') ON CONFLICT DO NOTHING",
     "INSERT INTO tenant_system (tenant_id, system, cell, state) VALUES ($1, 'openbao', 'canary', 'ready')
      ON CONFLICT DO NOTHING",
 ];

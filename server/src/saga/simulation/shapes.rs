@@ -6,12 +6,14 @@ use std::time::Duration;
 use integraci_api::SecretText;
 
 use super::plan::Rng;
+use crate::billing::{self, Billing};
 use crate::connectors::outbound::{Outbound, OutboundConfig};
 use crate::connectors::secrets::ConnectorSecrets;
 use crate::connectors::verify::Verifier;
 use crate::isolation::Cells;
 use crate::isolation::openbao::{Client, OpenBaoConfig, Signer};
 use crate::oidc::Issuer;
+use crate::plans::Plans;
 use crate::saga::words::Shape;
 use crate::source::Source;
 use crate::store::{Store, StoreConfig};
@@ -53,8 +55,10 @@ fn shapes() -> Vec<Shape> {
     })
     .unwrap();
     let source = Source::real();
-    let tenants = tenants::definitions(&store, &Arc::new(Cells::default()), source);
+    let billing = Billing::new(store.clone(), source, Plans::shipped(), None);
+    let tenants = tenants::definitions(&store, &Arc::new(Cells::default()), source, &billing);
     let verifier = Verifier::new(outbound, Issuer::new(None, Signer::new(bao.clone())));
     let connectors = connectors::definitions(&store, &ConnectorSecrets::new(bao), &verifier, source);
-    tenants.iter().chain(&connectors).map(Shape::of).collect()
+    let bills = billing::definitions(&billing);
+    tenants.iter().chain(&connectors).chain(&bills).map(Shape::of).collect()
 }
