@@ -355,7 +355,7 @@ pub(crate) async fn usable_tenant(tx: &mut TenantTx) -> Result<Tenant, Error> {
     let id = tx.tenant();
     let tenant = lock(tx, id, None).await?;
     refuse_unless_active(&tenant)?;
-    if tenant.suspended {
+    if tenant.is_closed() {
         let detail = "the tenant is suspended: what it has stays, and nothing is changed until it is resumed";
         return Err(Problem::new(ProblemCode::Suspended, detail).into());
     }
