@@ -2,6 +2,7 @@
 //! those of `integraci-api`, which the server applies as well.
 
 use integraci_api::connectors::{ROTATE_EVERY_DAYS_MAX, ROTATE_EVERY_DAYS_MIN, VerifyMode};
+use integraci_api::quotas::OnExceed;
 use integraci_api::{SecretText, Slug, catalogue, connectors, tenants};
 
 use crate::api;
@@ -35,6 +36,10 @@ pub(crate) fn on_destroy<T: AsRef<str>>(text: &T) -> Check {
 
 pub(crate) fn verify<T: AsRef<str>>(text: &T) -> Check {
     one_of(text.as_ref(), &VerifyMode::ALL.iter().map(|mode| mode.as_str()).collect::<Vec<_>>())
+}
+
+pub(crate) fn on_exceed<T: AsRef<str>>(text: &T) -> Check {
+    one_of(text.as_ref(), &[OnExceed::Allow.as_str(), OnExceed::Refuse.as_str()])
 }
 
 pub(crate) fn rotate_every_days(days: &i64) -> Check {

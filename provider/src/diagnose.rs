@@ -32,7 +32,7 @@ pub(crate) fn diagnose(api: &Api, doing: &str, error: Error, locate: Locate<'_>)
     }
 }
 
-/// One diagnostic for every fault that has an attribute, and one for all that has none.
+/// One diagnostic for every attribute with all its faults, and one for all that has none.
 fn faults(
     doing: &str,
     code: ProblemCode,
@@ -41,7 +41,7 @@ fn faults(
     locate: Locate<'_>,
 ) -> Diagnostics {
     let summary = format!("{doing}: {}", lower_first(code.title()));
-    let mut told = Diagnostics::new();
+    let mut places: Vec<(Path, String)> = Vec::new();
     let mut elsewhere = Vec::new();
     for fault in errors {
         match locate(&pointer::parts(&fault.pointer)) {
@@ -51,11 +51,16 @@ fn faults(
                     [_, _, ..] => format!("{path}: {}", sentence(&fault.detail)),
                     _ => sentence(&fault.detail),
                 };
-                told.push(Diagnostic::error(&summary).detail(detail).at(path));
+                match places.iter_mut().find(|(known, _)| *known == path) {
+                    Some((_, details)) => *details += &format!("\n{detail}"),
+                    None => places.push((path, detail)),
+                }
             }
             None => elsewhere.push(format!("{}: {}", fault.pointer, sentence(&fault.detail))),
         }
     }
+    let told = places.into_iter().map(|(path, detail)| Diagnostic::error(&summary).detail(detail).at(path));
+    let mut told: Diagnostics = told.collect();
     if told.is_empty() || !elsewhere.is_empty() {
         let places = (!elsewhere.is_empty()).then(|| elsewhere.join("\n"));
         told.push(Diagnostic::error(summary).detail(paragraphs([Some(detail), places])));

@@ -35,6 +35,8 @@ pub fn server() -> tfplugin::Server<IntegraCi> {
         .data_source::<data_sources::Connectors>()
         .data_source::<data_sources::ConnectorKinds>()
         .data_source::<data_sources::OidcTrust>()
+        .data_source::<data_sources::Plans>()
+        .data_source::<data_sources::QuotaUsage>()
         .ephemeral_resource::<ephemeral::KubernetesCredentials>()
         .ephemeral_resource::<ephemeral::NatsCredentials>()
         .ephemeral_resource::<ephemeral::OpenBaoCredentials>()

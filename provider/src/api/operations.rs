@@ -51,12 +51,37 @@ impl Api {
     }
 
     /// The operation as it is now.
-    ///
-    /// # Errors
-    /// Any of [`Error`].
-    pub(super) async fn operation(&self, id: OperationId, patience: &Patience) -> Result<Operation, Error> {
+    async fn operation(&self, id: OperationId, patience: &Patience) -> Result<Operation, Error> {
         let call = Call::new(Method::GET, format!("operations/{id}"));
         self.fetch(&call, "operation", patience).await
+    }
+
+    /// Waits for the operation that a thing names as under way, and for those that come after it; the thing
+    /// as it is then.
+    ///
+    /// # Errors
+    /// Those of [`Self::operation_wait`], and of `read`.
+    pub(super) async fn settled<T: Send, F>(
+        &self,
+        mut thing: T,
+        under_way: fn(&T) -> Option<OperationId>,
+        read: impl Fn() -> F + Send,
+        patience: &Patience,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        while let Some(id) = under_way(&thing) {
+            let operation = self.operation(id, patience).await?;
+            self.operation_wait(operation, patience).await?;
+            thing = read().await?;
+            if under_way(&thing) == Some(id) {
+                // It has succeeded, so it is no longer under way: a server that says otherwise is not to be
+                // waited for again and again.
+                break;
+            }
+        }
+        Ok(thing)
     }
 
     /// Waits for an accepted operation to succeed.

@@ -94,20 +94,11 @@ impl Api {
     ///
     /// # Errors
     /// Those of [`Api::operation_wait`]; "not found" when it is removed meanwhile.
-    pub async fn tenant_settled(&self, mut tenant: Tenant, patience: &Patience) -> Result<Tenant, Error> {
-        while let Some(id) = tenant.operation_id {
-            let operation = self.operation(id, patience).await?;
-            self.operation_wait(operation, patience).await?;
-            let call = Call::new(Method::GET, format!("tenants/{}", tenant.id));
-            let newer: Tenant = self.fetch(&call, "tenant", patience).await?;
-            if newer.operation_id == Some(id) {
-                // It has succeeded, so it is no longer the tenant's: a server that says otherwise is not
-                // to be waited for again and again.
-                return Ok(newer);
-            }
-            tenant = newer;
-        }
-        Ok(tenant)
+    pub async fn tenant_settled(&self, tenant: Tenant, patience: &Patience) -> Result<Tenant, Error> {
+        let id = tenant.id;
+        let read =
+            async || self.fetch(&Call::new(Method::GET, format!("tenants/{id}")), "tenant", patience).await;
+        self.settled(tenant, |tenant| tenant.operation_id, read, patience).await
     }
 
     /// Asks for the tenant to be removed; `None` when it is gone already.

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use integraci_api::catalogue::{KINDS, Kind, Tested};
 
+use super::table;
 use crate::views::kinds::{self, Keyless};
 
 const INTRODUCTION: &str = "\
@@ -138,12 +139,4 @@ fn need(required: bool) -> String {
 
 fn yes(holds: bool) -> String {
     if holds { "yes" } else { "" }.to_owned()
-}
-
-fn table(text: &mut String, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-    _ = writeln!(text, "\n| {} |\n|{}", head.join(" | "), "---|".repeat(head.len()));
-    for row in rows {
-        let cells: Vec<_> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
-        _ = writeln!(text, "| {} |", cells.join(" | "));
-    }
 }

@@ -6,6 +6,7 @@
 
 mod attributes;
 mod connectors;
+mod dimensions;
 
 use std::fmt::Write as _;
 use std::io;
@@ -33,7 +34,7 @@ pub fn pages(examples: &Path) -> io::Result<Vec<Page>> {
         provider(examples)?,
         resource::<resources::Tenant>(examples)?,
         resource::<resources::Connector>(examples)?,
-        resource::<resources::Quota>(examples)?,
+        quota(examples)?,
         data_source::<data_sources::Tenant>(examples)?,
         data_source::<data_sources::Tenants>(examples)?,
         data_source::<data_sources::Attestation>(examples)?,
@@ -41,6 +42,8 @@ pub fn pages(examples: &Path) -> io::Result<Vec<Page>> {
         data_source::<data_sources::Connectors>(examples)?,
         data_source::<data_sources::ConnectorKinds>(examples)?,
         data_source::<data_sources::OidcTrust>(examples)?,
+        data_source::<data_sources::Plans>(examples)?,
+        data_source::<data_sources::QuotaUsage>(examples)?,
         ephemeral_resource::<ephemeral::KubernetesCredentials>(examples)?,
         ephemeral_resource::<ephemeral::NatsCredentials>(examples)?,
         ephemeral_resource::<ephemeral::OpenBaoCredentials>(examples)?,
@@ -67,6 +70,12 @@ fn resource<R: Resource>(examples: &Path) -> io::Result<Page> {
     attributes::write(&mut text, &schema);
     import(&mut text, &folder)?;
     Ok(Page { path: page("resources", R::NAME), text })
+}
+
+fn quota(examples: &Path) -> io::Result<Page> {
+    let Page { path, mut text } = resource::<resources::Quota>(examples)?;
+    dimensions::write(&mut text);
+    Ok(Page { path, text })
 }
 
 fn data_source<D: DataSource>(examples: &Path) -> io::Result<Page> {
@@ -121,6 +130,14 @@ fn section(text: &mut String, title: &str, examples: &[(&str, &Path)]) -> io::Re
     }
     text.push('\n');
     Ok(())
+}
+
+fn table(text: &mut String, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    _ = writeln!(text, "\n| {} |\n|{}", head.join(" | "), "---|".repeat(head.len()));
+    for row in rows {
+        let cells: Vec<_> = row.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        _ = writeln!(text, "| {} |", cells.join(" | "));
+    }
 }
 
 fn code(text: &mut String, language: &str, file: &Path) -> io::Result<()> {

@@ -74,7 +74,7 @@ pub(crate) struct TenantIdentity {
 }
 
 /// Under which the revision that was last seen is kept beside the state, for `If-Match`.
-const REVISION: &str = "revision";
+pub(super) const REVISION: &str = "revision";
 
 impl Resource for Tenant {
     type Api = Connection;
@@ -186,7 +186,7 @@ impl Resource for Tenant {
             .map_err(told)?;
         cx.private_set(REVISION, tenant.revision.to_string());
         saved.set(planned.clone().completed(tenant.clone()));
-        if change.suspended.is_some() {
+        if change.suspended.is_some() || change.plan.is_some() {
             saved.set(planned.completed(api.tenant_settled(tenant, &patience).await.map_err(told)?));
         }
         Ok(())

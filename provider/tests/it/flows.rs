@@ -225,7 +225,7 @@ async fn a_misspelt_dimension_is_told_and_a_quota_ends_with_the_plans_limits() {
         )
     };
     let error = terraform.configure(&quota("{ conectors = 5 }")).plan().await.failed();
-    assert!(error.contains("Unknown dimension; there are: connectors."), "{error}");
+    assert!(error.contains("`conectors`: unknown dimension; there are: connectors, secrets,"), "{error}");
     terraform.configure(&quota("{ connectors = 5 }")).apply().await.ok();
     assert_eq!(terraform.plan().await.code, 0);
     let applied = terraform.configure(TENANT).apply().await.ok();
