@@ -21,5 +21,5 @@ pub(super) fn write(text: &mut String) {
             format!("`{}`", dimension.holds.enforced_by()),
         ]
     });
-    table(text, &["dimension", "limits the", "in", "from", "enforced by"], rows);
+    table(text, &["dimension", "what is limited", "in", "from", "enforced by"], rows);
 }
