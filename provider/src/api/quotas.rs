@@ -31,7 +31,8 @@ impl Api {
     ) -> Result<Quota, Error> {
         let call = Call::new(Method::PUT, path(tenant)).body(json(wanted)?).if_match(revision);
         match (self.fetch(&call, "quota", patience).await, revision) {
-            (Err(error @ (Error::Lost | Error::TimedOut { .. })), Some(seen)) => {
+            (Err(error), Some(seen)) if error.is_outage() => {
+                // It may have been done, and would not be done a second time: so it is looked up.
                 match self.quota_read(tenant, patience).await? {
                     Some(quota) if quota.revision == seen + 1 && is_what(&quota, wanted) => Ok(quota),
                     _ => Err(error),

@@ -31,6 +31,7 @@ pub(crate) fn tenant(n: u128, slug: &str) -> Tenant {
         labels: [("cost_centre".to_owned(), "42".to_owned())].into(),
         delete_protection: true,
         suspended: false,
+        payment_overdue: false,
         status: TenantStatus::Active,
         isolation: TenantIsolation::default(),
         operation_id: None,
