@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::calls::Calls;
 use crate::{Client, Diagnostic, Diagnostics, Private};
 
 /// What surrounds one call.
 pub struct Cx<Api> {
     api: Option<Arc<Api>>,
     client: Arc<Client>,
+    calls: Calls,
     stopped: CancellationToken,
     deadline: Instant,
     private: Mutex<Private>,
@@ -21,6 +23,7 @@ impl<Api> Cx<Api> {
     pub(crate) fn new(
         api: Option<Arc<Api>>,
         client: Arc<Client>,
+        calls: Calls,
         stopped: CancellationToken,
         timeout: Duration,
         private: Private,
@@ -28,7 +31,7 @@ impl<Api> Cx<Api> {
         let now = Instant::now();
         // A timeout beyond what a clock can hold is none; a century will do.
         let deadline = now.checked_add(timeout).unwrap_or(now + Duration::from_secs(3_155_760_000));
-        Self { api, client, stopped, deadline, private: private.into(), warnings: Mutex::default() }
+        Self { api, client, calls, stopped, deadline, private: private.into(), warnings: Mutex::default() }
     }
 
     /// The provider's API.
@@ -87,6 +90,28 @@ impl<Api> Cx<Api> {
     /// The same as a token, for code that has to look at it between its own steps.
     pub fn stopped(&self) -> CancellationToken {
         self.stopped.clone()
+    }
+
+    /// Completes once core has asked nothing else of this provider for so long: no other call was under
+    /// way, but those that wait for this as well.
+    ///
+    /// There is no call that ends a plan, and its calls come in no order; so this is how a plan for one
+    /// resource can take account of those for others. Whoever waits takes one of the places for calls at
+    /// once (`-parallelism`), and holds up what depends on the resource: wait only where there is
+    /// something to tell, and not for long. Streams (lists, actions) do not count as calls.
+    pub async fn quiet(&self, spell: Duration) {
+        self.calls.quiet(spell).await;
+    }
+
+    /// Whether core has begun to apply: it plans each resource once more then, when others have been
+    /// changed already.
+    pub fn is_applying(&self) -> bool {
+        self.calls.is_applying()
+    }
+
+    /// Completes once core has begun to apply.
+    pub async fn applying(&self) {
+        self.calls.applying().await;
     }
 
     /// The bytes kept under a key beside the resource's state.

@@ -50,6 +50,7 @@
 
 mod action;
 mod attribute;
+mod calls;
 mod change;
 mod cx;
 mod data_source;

@@ -5,7 +5,7 @@ use integraci_api::connectors::{ROTATE_EVERY_DAYS_MAX, ROTATE_EVERY_DAYS_MIN, Ve
 use integraci_api::quotas::OnExceed;
 use integraci_api::{SecretText, Slug, catalogue, connectors, tenants};
 
-use crate::api;
+use crate::{api, preflight};
 
 type Check = Result<(), String>;
 
@@ -102,4 +102,8 @@ pub(crate) fn authorities<T: AsRef<str>>(text: &T) -> Check {
 
 pub(crate) fn timeout<T: AsRef<str>>(text: &T) -> Check {
     api::timeout_parse(text.as_ref()).map(drop).map_err(|error| error.to_string())
+}
+
+pub(crate) fn quota_preflight<T: AsRef<str>>(text: &T) -> Check {
+    preflight::Mode::parse(text.as_ref()).map(drop).map_err(|error| error.to_string())
 }

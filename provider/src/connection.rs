@@ -3,11 +3,12 @@
 use tfplugin::{Cx, Diagnostic, Diagnostics};
 
 use crate::api::{Api, Patience};
+use crate::preflight::Preflight;
 
 /// The way to the server, or what is missing.
 pub enum Connection {
-    /// All is known.
-    Ready(Box<Api>),
+    /// All is known. With it goes what this plan does to quotas.
+    Ready(Box<Api>, Preflight),
     /// This attribute of the provider will be known when it is applied.
     Later(&'static str),
     /// Neither the attribute nor the variable is set.
@@ -27,7 +28,7 @@ impl Connection {
     /// The client.
     pub(crate) fn api(&self) -> Result<&Api, Diagnostics> {
         match self {
-            Self::Ready(api) => Ok(api),
+            Self::Ready(api, _) => Ok(api),
             Self::Later(attribute) => Err(Diagnostic::error("The provider is not configured yet")
                 .detail(format!(
                     "`{attribute}` of the provider integraci depends on something that is only known after it \

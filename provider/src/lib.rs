@@ -12,6 +12,7 @@ mod diagnose;
 pub mod docs;
 mod ephemeral;
 mod pointer;
+mod preflight;
 mod provider;
 mod resources;
 mod views;

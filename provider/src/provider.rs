@@ -6,6 +6,7 @@ use tfplugin::{Client, Diagnostic, Diagnostics, Path, Provider, Schema, Value};
 use crate::api::{self, Api, Settings};
 use crate::checks;
 use crate::connection::{Connection, Missing};
+use crate::preflight::{self, Preflight};
 
 /// Manages the tenants of an IntegraCI platform, their connectors and their quotas.
 ///
@@ -28,6 +29,12 @@ pub struct IntegraCi {
     /// `INTEGRACI_REQUEST_TIMEOUT`.
     #[attribute(optional, validate = checks::timeout)]
     request_timeout: Value<String>,
+    /// What becomes of a plan that creates more connectors, or gives them more secrets, than the quotas of
+    /// their tenants have room for: it is refused (`error`), warned of (`warn`), or not looked at (`off`); `warn`
+    /// when absent. The guide [Quotas](guides/quotas.md) has what is counted, and what cannot be. Environment
+    /// variable: `INTEGRACI_QUOTA_PREFLIGHT`.
+    #[attribute(optional, validate = checks::quota_preflight)]
+    quota_preflight: Value<String>,
 }
 
 const ENDPOINT: Missing = Missing { attribute: "endpoint", variable: "INTEGRACI_ENDPOINT" };
@@ -35,6 +42,8 @@ const TOKEN: Missing = Missing { attribute: "token", variable: "INTEGRACI_TOKEN"
 const CA_CERTIFICATE: Missing = Missing { attribute: "ca_certificate", variable: "INTEGRACI_CA_CERTIFICATE" };
 const REQUEST_TIMEOUT: Missing =
     Missing { attribute: "request_timeout", variable: "INTEGRACI_REQUEST_TIMEOUT" };
+const QUOTA_PREFLIGHT: Missing =
+    Missing { attribute: "quota_preflight", variable: "INTEGRACI_QUOTA_PREFLIGHT" };
 
 impl Provider for IntegraCi {
     type Api = Connection;
@@ -60,6 +69,7 @@ impl IntegraCi {
         });
         let authorities = settings.read(CA_CERTIFICATE, self.ca_certificate, api::authorities_parse);
         let timeout = settings.read(REQUEST_TIMEOUT, self.request_timeout, api::timeout_parse);
+        let preflight = settings.read(QUOTA_PREFLIGHT, self.quota_preflight, preflight::Mode::parse);
         let later = settings.later;
         if let Some(endpoint) = &endpoint
             && api::is_exposed(endpoint)
@@ -83,7 +93,8 @@ impl IntegraCi {
         if let Some(timeout) = timeout {
             settings = settings.with_request_timeout(timeout);
         }
-        Some(Connection::Ready(Box::new(Api::new(settings))))
+        let preflight = Preflight::new(preflight.unwrap_or_default());
+        Some(Connection::Ready(Box::new(Api::new(settings)), preflight))
     }
 }
 
@@ -193,13 +204,17 @@ mod tests {
             token: "ici_ s3cret".to_owned().into(),
             ..IntegraCi::default()
         };
-        let environment = [("INTEGRACI_REQUEST_TIMEOUT", "s3cret"), ("INTEGRACI_CA_CERTIFICATE", "s3cret")];
+        let environment = [
+            ("INTEGRACI_REQUEST_TIMEOUT", "s3cret"),
+            ("INTEGRACI_CA_CERTIFICATE", "s3cret"),
+            ("INTEGRACI_QUOTA_PREFLIGHT", "s3cret"),
+        ];
         let (connection, diags) = connect(config, &environment);
         assert!(connection.is_none());
-        assert_eq!(diags.len(), 4);
+        assert_eq!(diags.len(), 5);
         assert!(!format!("{diags:?}").contains("s3cret"));
         let paths: Vec<_> = diags.iter().map(|diag| diag.path().map(ToString::to_string)).collect();
-        assert_eq!(paths, [Some("endpoint".to_owned()), Some("token".to_owned()), None, None]);
+        assert_eq!(paths, [Some("endpoint".to_owned()), Some("token".to_owned()), None, None, None]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(super) async fn apply<Api: Send + Sync + 'static>(
     service: &Service<Api>,
     request: pb::apply_resource_change::Request,
 ) -> pb::apply_resource_change::Response {
+    service.calls().set_applying(true);
     let failed = |diags| pb::apply_resource_change::Response {
         // Nothing was done: what is stored stays.
         new_state: request.prior_state.clone(),

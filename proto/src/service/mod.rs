@@ -32,6 +32,7 @@ pub(crate) use guard::install_panic_hook;
 pub(crate) use plugin::Plugin;
 
 use crate::attribute::timeout_of;
+use crate::calls::Calls;
 use crate::schema::ObjectSchema;
 use crate::value::Dynamic;
 use crate::{Client, Cx, Diagnostic, Diagnostics, Private};
@@ -42,6 +43,7 @@ pub(crate) struct Service<Api>(Arc<Inner<Api>>);
 struct Inner<Api> {
     catalogue: Catalogue<Api>,
     configured: RwLock<Configured<Api>>,
+    calls: Calls,
     stopped: Mutex<CancellationToken>,
 }
 
@@ -62,6 +64,7 @@ impl<Api: Send + Sync + 'static> Service<Api> {
         Self(Arc::new(Inner {
             catalogue,
             configured: RwLock::new(Configured { api: None, client: Arc::default() }),
+            calls: Calls::default(),
             stopped: Mutex::default(),
         }))
     }
@@ -70,7 +73,12 @@ impl<Api: Send + Sync + 'static> Service<Api> {
         &self.0.catalogue
     }
 
+    fn calls(&self) -> &Calls {
+        &self.0.calls
+    }
+
     fn configure(&self, api: Option<Arc<Api>>, client: Client) {
+        self.calls().set_applying(false);
         *self.0.configured.write().unwrap_or_else(PoisonError::into_inner) =
             Configured { api, client: Arc::new(client) };
     }
@@ -79,7 +87,14 @@ impl<Api: Send + Sync + 'static> Service<Api> {
     fn cx(&self, timeout: Duration, private: Private) -> Cx<Api> {
         let stopped = self.0.stopped.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let configured = self.0.configured.read().unwrap_or_else(PoisonError::into_inner);
-        Cx::new(configured.api.clone(), configured.client.clone(), stopped, timeout, private)
+        Cx::new(
+            configured.api.clone(),
+            configured.client.clone(),
+            self.calls().clone(),
+            stopped,
+            timeout,
+            private,
+        )
     }
 
     /// Tells every call under way that the user has interrupted. Calls that begin later, such as

@@ -23,6 +23,7 @@ macro_rules! answer {
                 request: Request<pb::$message::Request>,
             ) -> Result<Response<pb::$message::Response>, Status> {
                 tracing::trace!(target: "tfplugin", rpc = stringify!($method), "asked");
+                let _call = self.calls().begin();
                 let $service = self;
                 let $request = request.into_inner();
                 Ok(Response::new($answer))

@@ -30,7 +30,7 @@ pub struct Authorities(Vec<reqwest::Certificate>);
 /// Why a setting cannot be right. The text says what is expected and never quotes the value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Invalid(&'static str);
+pub struct Invalid(pub(crate) &'static str);
 
 impl Settings {
     /// Settings with the system's certificate authorities and the usual timeout.

@@ -15,6 +15,7 @@ use crate::checks;
 use crate::connection::{Connection, patience};
 use crate::diagnose::{NOWHERE, diagnose, sentence};
 use crate::pointer::attribute_or_key;
+use crate::preflight;
 use crate::views::{Isolation, Names, labels, tenant_named, time};
 
 /// A tenant: its own place in each system of the platform, under names that come from its slug.
@@ -109,8 +110,11 @@ impl Resource for Tenant {
         }
     }
 
-    async fn plan(_cx: &Cx<Connection>, plan: &mut Plan<Self>) -> Result<(), Diagnostics> {
+    async fn plan(cx: &Cx<Connection>, plan: &mut Plan<Self>) -> Result<(), Diagnostics> {
         let Some(prior) = &plan.prior else { return Ok(()) };
+        if prior.plan != plan.planned.plan {
+            preflight::plan_changes(cx, &prior.id);
+        }
         let moves = prior.slug.is_known() && plan.planned.slug.is_known() && prior.slug != plan.planned.slug;
         if moves && prior.is_protected() {
             return Err(prior

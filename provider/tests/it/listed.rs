@@ -11,7 +11,7 @@ use terraform_provider_integraci::api::{Api, Error, IdempotencyKey};
 use crate::fake::{patience, problem_of};
 use crate::world::World;
 
-async fn tenant(api: &Api, slug: &str) -> TenantId {
+pub(crate) async fn tenant(api: &Api, slug: &str) -> TenantId {
     let wanted = TenantCreate {
         slug: slug.into(),
         name: slug.into(),

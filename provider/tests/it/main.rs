@@ -13,6 +13,7 @@ mod flows;
 mod isolation;
 mod kinds;
 mod listed;
+mod preflight;
 mod quotas;
 mod secrets;
 mod terraform;

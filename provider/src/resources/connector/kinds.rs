@@ -109,6 +109,14 @@ impl Kinds {
     }
 }
 
+/// How many secrets a connector of a kind can have.
+pub(super) fn secrets_at_most(kind: &Kind) -> usize {
+    match kind.secret_rule {
+        SecretRule::Each => kind.secrets.len(),
+        SecretRule::ExactlyOne | SecretRule::AtMostOne => 1,
+    }
+}
+
 impl Chosen<'_> {
     /// The readable configuration, as the API takes it.
     pub(super) fn config(&self) -> Map<String, Json> {
@@ -132,6 +140,12 @@ impl Chosen<'_> {
             }
         }
         Some(secrets)
+    }
+
+    /// How many secrets are configured. One that is not known yet is taken to be one.
+    pub(super) fn secret_count(&self) -> usize {
+        let values = self.kind.secrets.iter().filter_map(|secret| self.fields.get(&attribute_of(secret)));
+        values.filter(|value| !value.is_null()).count().min(secrets_at_most(self.kind))
     }
 
     fn validate_secrets(&self, diags: &mut Diagnostics) {

@@ -23,6 +23,7 @@ use crate::api::{Api, Error, Patience};
 use crate::checks;
 use crate::connection::{Connection, patience};
 use crate::diagnose::{NOWHERE, diagnose};
+use crate::preflight::{self, Place};
 
 /// A connector ties a tenant to a system outside: a source forge, a registry, a cloud, a chat, a tracker.
 /// Set the object of exactly one kind; [Connectors](../connectors.md) has what each takes.
@@ -134,6 +135,11 @@ impl Resource for Connector {
         plan::plan(cx, plan).await
     }
 
+    async fn plan_destroy(cx: &Cx<Connection>, prior: Self) -> Result<(), Diagnostics> {
+        preflight::goes(cx, &prior.place_given_back());
+        Ok(())
+    }
+
     async fn create(
         cx: &Cx<Connection>,
         plan: Planned<Self>,
@@ -177,7 +183,9 @@ impl Resource for Connector {
             .map_err(|error| diagnose(api, "Cannot read the connector", error, NOWHERE))?;
         let Some(connector) = found else { return Ok(None) };
         state::keep_beside(cx, &connector);
-        state.observed(&connector).map(Some)
+        let state = state.observed(&connector)?;
+        preflight::stays(cx, &state.place_given_back());
+        Ok(Some(state))
     }
 
     async fn update(
@@ -241,6 +249,18 @@ impl Connector {
 
     fn tenant(&self) -> Result<TenantId, Diagnostics> {
         self.tenant_id.as_known().map(|id| id.0).ok_or_else(|| no_id("tenant"))
+    }
+
+    /// What it takes of a quota, with so many secrets.
+    fn place(&self, secrets: usize) -> Place<'_> {
+        Place { tenant: &self.tenant_id, name: &self.name, secrets }
+    }
+
+    /// What it gives back to a quota. A state does not tell how many secrets there are, but how many there can
+    /// be: rather is too much thought to fit than too little.
+    fn place_given_back(&self) -> Place<'_> {
+        let has_none = self.secret_version.as_known() == Some(&0);
+        self.place(self.kinds.kind().filter(|_| !has_none).map_or(0, kinds::secrets_at_most))
     }
 
     /// The kind that is set, when all is known.

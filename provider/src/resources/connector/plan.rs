@@ -6,24 +6,29 @@ use super::Connector;
 use super::adopted::{self, Adopted};
 use super::secret::{self, Secret};
 use crate::connection::Connection;
+use crate::preflight;
 
 /// Improves on the usual plan. An update of which the platform hears nothing, and one that finds nothing
 /// to do, leave alone what the platform says of the connector; any other has the far system asked.
 pub(super) async fn plan(cx: &Cx<Connection>, plan: &mut Plan<Connector>) -> Result<(), Diagnostics> {
     let Some(prior) = &plan.prior else {
         create(plan);
-        return Ok(());
+        let secrets = plan.config.kinds.chosen().map_or(0, |chosen| chosen.secret_count());
+        return preflight::create(cx, &plan.planned.place(secrets)).await;
     };
     if let (Some(before), Some(after)) = (prior.kinds.kind(), plan.planned.kinds.kind())
         && before != after
     {
+        preflight::goes(cx, &prior.place_given_back());
         plan.replace(before.name);
         plan.replace(after.name);
         return Ok(());
     }
     if prior.tenant_id != plan.planned.tenant_id {
+        preflight::goes(cx, &prior.place_given_back());
         return Ok(());
     }
+    preflight::stays(cx, &plan.planned.place_given_back());
     let may_be_new = match secret::of(cx, prior, &plan.config) {
         // Core plans once more when it applies, and takes no new secret then where it was told that there
         // is none; but one from something ephemeral may have changed meanwhile. So the apply finds out.

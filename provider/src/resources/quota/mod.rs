@@ -17,6 +17,7 @@ use crate::checks;
 use crate::connection::{Connection, patience};
 use crate::diagnose::{NOWHERE, diagnose, sentence};
 use crate::pointer::attribute_or_key;
+use crate::preflight;
 use crate::views::tenant_named;
 
 /// How much a tenant may have. There is one quota a tenant; what it does not limit is limited by the
@@ -73,7 +74,9 @@ impl Resource for Quota {
         }
     }
 
-    async fn plan(_cx: &Cx<Connection>, plan: &mut Plan<Self>) -> Result<(), Diagnostics> {
+    async fn plan(cx: &Cx<Connection>, plan: &mut Plan<Self>) -> Result<(), Diagnostics> {
+        let before = plan.prior.as_ref().map(|prior| &prior.limits);
+        preflight::limits(cx, &plan.planned.tenant_id, before, Some(&plan.planned.limits));
         let Some(prior) = &plan.prior else { return Ok(()) };
         if !plan.planned.sets_what(prior) {
             return Ok(());
@@ -81,6 +84,11 @@ impl Resource for Quota {
         // Core takes the limits as they are configured or as they were, and no mixture of the two.
         plan.planned.limits.clone_from(&prior.limits);
         plan.planned.effective.clone_from(&prior.effective);
+        Ok(())
+    }
+
+    async fn plan_destroy(cx: &Cx<Connection>, prior: Self) -> Result<(), Diagnostics> {
+        preflight::limits(cx, &prior.tenant_id, Some(&prior.limits), None);
         Ok(())
     }
 

@@ -280,6 +280,7 @@ impl State {
             }
             _ => {}
         }
+        let used = self.connectors.values().filter(|it| it.tenant_id.to_string() == tenant).count();
         let in_force = limits.get("connectors").copied().unwrap_or(3);
         json(
             200,
@@ -287,7 +288,7 @@ impl State {
                 tenant_id: tenant.parse().unwrap(),
                 limits: limits.clone(),
                 effective: [("connectors".to_owned(), in_force)].into(),
-                used: [("connectors".to_owned(), 0)].into(),
+                used: [("connectors".to_owned(), i64::try_from(used).unwrap())].into(),
                 reserved: [("connectors".to_owned(), 0)].into(),
                 on_exceed: None,
                 effective_on_exceed: OnExceed::Allow,
