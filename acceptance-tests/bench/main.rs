@@ -12,6 +12,7 @@
 
 mod codec;
 mod connectors;
+mod ingestion;
 mod machine;
 mod plugin;
 mod quotas;
@@ -75,6 +76,11 @@ fn main() -> Result<()> {
             eprintln!("\n{}", report::quotas(&figures)?);
             return Ok(());
         }
+        Some("ingestion") => {
+            let figures = ingestion::measure(scratch.path())?;
+            eprintln!("\n{}", report::ingestion(&figures));
+            return Ok(());
+        }
         Some(other) => anyhow::bail!("there is nothing called {other} to measure"),
     }
     eprintln!("building the server, in release, and making tenants on all five systems");
@@ -85,8 +91,10 @@ fn main() -> Result<()> {
     eprintln!("{connectors:#?}");
     let quotas = quotas::measure(scratch.path())?;
     eprintln!("{quotas:#?}");
+    let ingestion = ingestion::measure(scratch.path())?;
+    eprintln!("{ingestion:#?}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(providers(root, scratch.path(), &tenants, &connectors, &quotas))
+    runtime.block_on(providers(root, scratch.path(), &tenants, &connectors, &quotas, &ingestion))
 }
 
 /// What our provider costs, beside the same in Go; and the report of all.
@@ -96,6 +104,7 @@ async fn providers(
     tenants: &tenants::Figures,
     connectors: &connectors::Figures,
     quotas: &quotas::Figures,
+    ingestion: &ingestion::Figures,
 ) -> Result<()> {
     eprintln!("building both providers, in release");
     let ours = Subject::ours(root)?;
@@ -120,7 +129,7 @@ async fn providers(
 
     eprintln!("terraform plan of {RESOURCES}, {RUNS} times each");
     let plans = terraform::walls(&[&ours, &baseline], RESOURCES, RUNS, scratch)?;
-    let report = report::render(&figures, &plans, tenants, connectors, quotas)?;
+    let report = report::render(&figures, &plans, tenants, connectors, quotas, ingestion)?;
     let path: PathBuf = root.join("docs/benchmarks.md");
     std::fs::write(&path, &report).with_context(|| format!("writing {}", path.display()))?;
     eprintln!("\n{report}");

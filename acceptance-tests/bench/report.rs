@@ -8,7 +8,9 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::terraform::Walls;
-use crate::{Figures, MANY_RESOURCES, RESOURCES, RUNS, SPAWNS, connectors, machine, quotas, tenants};
+use crate::{
+    Figures, MANY_RESOURCES, RESOURCES, RUNS, SPAWNS, connectors, ingestion, machine, quotas, tenants,
+};
 
 /// Renders `docs/benchmarks.md`.
 pub(crate) fn render(
@@ -17,6 +19,7 @@ pub(crate) fn render(
     tenants: &tenants::Figures,
     connectors: &connectors::Figures,
     quotas: &quotas::Figures,
+    ingestion: &ingestion::Figures,
 ) -> Result<String> {
     let mut page = String::new();
     let date = OffsetDateTime::now_utc().format(format_description!("[year]-[month]-[day]"))?;
@@ -35,6 +38,7 @@ pub(crate) fn render(
     tenants_aims(&mut page, tenants)?;
     page.push_str(&self::connectors(connectors)?);
     page.push_str(&self::quotas(quotas)?);
+    page.push_str(&self::ingestion(ingestion));
     aims(&mut page, ours, baseline, walls)?;
     details(&mut page, [ours, baseline, logging])?;
     page.push_str(METHOD);
@@ -183,6 +187,25 @@ pub(crate) fn quotas(figures: &quotas::Figures) -> Result<String> {
     row(&mut page, &aim)?;
     page.push_str("\nThe transaction that the server makes of it, alone on one connection; the median of 3,000 of each, in turn.\n\n");
     Ok(page)
+}
+
+/// How many events are taken.
+pub(crate) fn ingestion(figures: &ingestion::Figures) -> String {
+    let ingestion::Figures { api, copied, single } = figures;
+    let of = |rate: &f64| format!("{rate:.0} | {:.2}", rate / copied);
+    format!(
+        "## Events\n\n| | events a second | beside COPY |\n|---|--:|--:|\n\
+         | through the API: {senders} senders, {batch} to a batch, one tenant | {} |\n\
+         | COPY of the same rows into a table without an index | {} |\n\
+         | an INSERT for each, on one connection | {} |\n\n\
+         What the API adds to COPY is HTTP and JSON, a look at every event, a unique key by which it is known again, and the \
+         counts of its hour\nand month, a batch being one transaction. Batches of one tenant come one after another.\n\n",
+        of(api),
+        of(copied),
+        of(single),
+        senders = ingestion::SENDERS,
+        batch = ingestion::BATCH,
+    )
 }
 
 fn row(page: &mut String, aim: &Aim) -> Result<()> {
