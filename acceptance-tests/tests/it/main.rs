@@ -18,6 +18,7 @@ mod imports;
 mod isolation;
 mod kills;
 mod onboarding;
+mod preflight;
 mod quotas;
 mod refactoring;
 mod replicas;
