@@ -69,6 +69,9 @@ fn body_for(method: &str, path: &str) -> Value {
             "secrets": secrets,
         }),
         ("POST", Some("secret-comparisons")) => json!({ "secrets": secrets }),
+        ("POST", Some("events")) => json!({
+            "events": [{ "source": "ci", "id": "1", "type": "deploy", "at": "2026-01-01T00:00:00Z" }],
+        }),
         ("POST", Some("tokens")) => token_body("forbidden", &["tenants:read"], None),
         ("PUT", _) => json!({ "limits": { "connectors": 1 } }),
         _ => json!({}),
