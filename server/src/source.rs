@@ -19,6 +19,12 @@ impl Source {
         Self { now: OffsetDateTime::now_utc, uuid: Uuid::now_v7, bytes: || rand::rng().random() }
     }
 
+    /// The same by another clock.
+    #[must_use]
+    pub const fn by_clock(self, now: fn() -> OffsetDateTime) -> Self {
+        Self { now, ..self }
+    }
+
     /// The time, to the microsecond: what Postgres keeps, so that a value reads back as it was written.
     #[must_use]
     pub fn now(&self) -> OffsetDateTime {

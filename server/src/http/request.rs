@@ -1,5 +1,6 @@
 //! What routes read from a request beside its body: path ids, queries, `If-Match`, `Idempotency-Key`.
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::HeaderMap;
 use axum::http::header;
@@ -7,9 +8,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use integraci_api::operations::Operation;
-use integraci_api::{FieldProblem, Problem, ProblemCode};
+use integraci_api::tenants::pointer_escape;
+use integraci_api::{Problem, ProblemCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 
 use crate::error::Error;
 use crate::idempotency::{Answer, KEY_MAX_LEN};
@@ -37,8 +40,26 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
         let query = Query::<T>::from_request_parts(parts, state).await;
-        let detail = "a query parameter is not of its type; see /openapi.json";
-        query.map(|Query(query)| Self(query)).map_err(|_| Error::invalid(vec![FieldProblem::new("", detail)]))
+        query.map(|Query(query)| Self(query)).map_err(|rejection| {
+            let pointer = parameter_of(&rejection)
+                .map_or_else(String::new, |name| format!("/{}", pointer_escape(&name)));
+            Error::invalid_at(&pointer, "this query parameter is not of its type; see /openapi.json")
+        })
+    }
+}
+
+/// Which parameter a query was rejected for. Axum keeps the way to it in the error from which it makes the
+/// rejection.
+fn parameter_of(rejection: &QueryRejection) -> Option<String> {
+    let mut error: &(dyn std::error::Error + 'static) = rejection;
+    loop {
+        if let Some(error) = error.downcast_ref::<serde_path_to_error::Error<serde::de::value::Error>>() {
+            return match error.path().iter().next() {
+                Some(Segment::Map { key }) => Some(key.clone()),
+                _ => None,
+            };
+        }
+        error = error.source()?;
     }
 }
 

@@ -1,12 +1,13 @@
 //! The items of a batch, each looked at alone.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use integraci_api::usage::{BATCH_MAX, Event, EventsTaken, NAME_MAX_CHARS, RejectedCode, RejectedEvent};
 use integraci_api::{FieldProblem, TenantId};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 
@@ -17,6 +18,7 @@ use crate::json::{self, Fault};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Batch {
+    #[serde(deserialize_with = "some_more_than_fit")]
     events: Vec<Box<RawValue>>,
     /// Whether there is one event, and it is no list's.
     #[serde(skip)]
@@ -122,6 +124,30 @@ impl Checked {
     }
 }
 
+/// As many items as a batch may have, and one that says that there are more: a body of half a million of the
+/// shortest would take a hundred times its size.
+fn some_more_than_fit<'de, D: Deserializer<'de>>(list: D) -> Result<Vec<Box<RawValue>>, D::Error> {
+    struct Items;
+    impl<'de> Visitor<'de> for Items {
+        type Value = Vec<Box<RawValue>>;
+
+        fn expecting(&self, words: &mut fmt::Formatter<'_>) -> fmt::Result {
+            words.write_str("a list")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+            let mut items = Vec::new();
+            while items.len() <= BATCH_MAX {
+                let Some(item) = list.next_element()? else { return Ok(items) };
+                items.push(item);
+            }
+            while list.next_element::<IgnoredAny>()?.is_some() {}
+            Ok(items)
+        }
+    }
+    list.deserialize_seq(Items)
+}
+
 /// The event that an item is, if it may be counted.
 fn event(
     item: &RawValue,
@@ -159,4 +185,23 @@ fn event(
         return fault("/at", RejectedCode::TooOld, detail);
     }
     Ok(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_items_are_kept_than_show_that_there_are_too_many() {
+        for (count, kept) in
+            [(0, 0), (1, 1), (BATCH_MAX, BATCH_MAX), (BATCH_MAX + 1, BATCH_MAX + 1), (500_000, BATCH_MAX + 1)]
+        {
+            let body = format!(r#"{{"events":[{}]}}"#, vec!["0"; count].join(","));
+            let batch = Batch::of_message(body.as_bytes()).unwrap();
+            assert_eq!(batch.events.len(), kept, "of {count}");
+            assert_eq!(batch.check_size().is_ok(), (1..=BATCH_MAX).contains(&count), "{count}");
+        }
+        let torn = format!(r#"{{"events":[{}"#, "0,".repeat(BATCH_MAX + 2));
+        assert!(matches!(Batch::of_message(torn.as_bytes()), Err(Fault::Malformed(_))));
+    }
 }

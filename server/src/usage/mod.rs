@@ -12,7 +12,9 @@
 mod collector;
 mod items;
 mod rows;
+mod turns;
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use integraci_api::usage::{
@@ -31,6 +33,7 @@ use crate::store::{Store, StoreError, TenantTx};
 use crate::tenants::{self, usable_tenant};
 use items::Checked;
 use rows::Counted;
+use turns::Turns;
 
 pub use collector::Collector;
 pub use items::Batch;
@@ -42,6 +45,9 @@ pub const LATE_MAX: Duration = Duration::from_hours(14 * 24);
 /// How long a counted event is known: longer than any that is still taken, whatever the configuration says
 /// now and said before, and by a day, which no two servers' clocks differ.
 const KNOWN_FOR: Duration = Duration::from_hours(15 * 24);
+/// The years that may be asked for: long before the first event, and until after what anybody plans. In UTC
+/// and in any other offset they are years that every system can write.
+const YEARS: RangeInclusive<i32> = 1970..=9998;
 /// How often old events are looked for.
 const FORGET_EVERY: Duration = Duration::from_secs(600);
 
@@ -51,20 +57,21 @@ pub struct Meter {
     store: Store,
     source: Source,
     late: Duration,
+    turns: Turns,
 }
 
 impl Meter {
     /// Counts in this store what is at most `late` old.
     #[must_use]
-    pub const fn new(store: Store, source: Source, late: Duration) -> Self {
-        Self { store, source, late }
+    pub fn new(store: Store, source: Source, late: Duration) -> Self {
+        Self { store, source, late, turns: Turns::default() }
     }
 
     /// Counts a batch.
     ///
     /// # Errors
     /// `invalid_request` at `/events` where there are none or too many, `not_found`, `busy` while the tenant
-    /// is being made or removed, `suspended`, or the store's.
+    /// is being made or removed, `suspended`, `rate_limited` while many of the tenant's wait, or the store's.
     pub async fn ingest(&self, by: &TenantAuthority, batch: &Batch) -> Result<EventsTaken, Error> {
         self.count(by.tenant(), batch).await
     }
@@ -83,6 +90,7 @@ impl Meter {
         batch.check_size().map_err(|fault| Error::invalid(vec![fault]))?;
         let now = self.source.now();
         let mut checked = Checked::of(batch, tenant, now - self.late..=now + AHEAD_MAX);
+        let _turn = self.turns.turn(tenant).await?;
         let mut tx = self.store.tenant_tx(tenant).await?;
         usable_tenant(&mut tx).await?;
         let mut accepted = 0;
@@ -141,13 +149,16 @@ impl Meter {
     ) -> Result<Usage, Error> {
         let mut tx = self.store.tenant_tx(by.tenant()).await?;
         tenants::read_for(&mut tx).await?;
+        let mut faults: Vec<_> = [("/from", from), ("/to", to)].into_iter().filter_map(year_check).collect();
+        faults.extend(dimension_check(dimension));
         let to = to.unwrap_or_else(|| self.source.now());
         let from = from.unwrap_or_else(|| match granularity {
             Granularity::Hour => to.saturating_sub(time::Duration::days(1)),
             Granularity::Month => to,
         });
-        let faults: Vec<_> =
-            [dimension_check(dimension), span_check(granularity, from, to)].into_iter().flatten().collect();
+        if faults.is_empty() {
+            faults.extend(span_check(granularity, from, to));
+        }
         if !faults.is_empty() {
             return Err(Error::invalid(faults));
         }
@@ -159,7 +170,9 @@ impl Meter {
     /// Forgets old events from time to time.
     pub async fn forget_old(self, stop: CancellationToken) {
         while stop.run_until_cancelled(tokio::time::sleep(FORGET_EVERY)).await.is_some() {
-            if let Err(error) = forget(&self.store, self.source.now()).await {
+            // What was forgotten until it is told to stop, stays so.
+            let forgotten = stop.run_until_cancelled(forget(&self.store, self.source.now())).await;
+            if let Some(Err(error)) = forgotten {
                 tracing::warn!(%error, "old events are still there");
             }
         }
@@ -204,6 +217,11 @@ fn dimension_check(dimension: &str) -> Option<FieldProblem> {
     })
 }
 
+fn year_check((pointer, at): (&str, Option<OffsetDateTime>)) -> Option<FieldProblem> {
+    let detail = || format!("expected a time in the years {} to {}", YEARS.start(), YEARS.end());
+    at.filter(|at| !YEARS.contains(&at.year())).map(|_| FieldProblem::new(pointer, detail()))
+}
+
 fn span_check(granularity: Granularity, from: OffsetDateTime, to: OffsetDateTime) -> Option<FieldProblem> {
     let is_too_long = match granularity {
         Granularity::Hour => to - from > time::Duration::days(HOURS_MAX_DAYS),
@@ -223,6 +241,7 @@ fn span_check(granularity: Granularity, from: OffsetDateTime, to: OffsetDateTime
     }
 }
 
+/// Of a year that may be asked for, which is one in UTC too.
 fn months(at: OffsetDateTime) -> i32 {
     let at = at.to_offset(time::UtcOffset::UTC);
     at.year() * 12 + i32::from(u8::from(at.month()))

@@ -1,6 +1,7 @@
 //! Events in, usage out.
 
 use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use integraci_api::TenantId;
 use integraci_api::isolation::System;
 use integraci_server::source::Source;
@@ -8,6 +9,7 @@ use integraci_server::usage::{self, Meter};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
+use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
 use crate::app::{App, Reply};
@@ -129,6 +131,8 @@ async fn what_is_wrong_is_named_and_the_others_are_counted() {
         (with("at", json!(text(now() + Duration::minutes(6)))), "/at in_future"),
         (with("at", json!(text(now() - Duration::hours(7 * 24 + 1)))), "/at too_old"),
         (with("at", json!("0001-01-01T00:00:00Z")), "/at too_old"),
+        (with("at", json!("0000-01-01T00:00:00+01:00")), "/at too_old"),
+        (with("at", json!("9999-12-31T23:59:59-01:00")), "/at in_future"),
         (with("tenant_id", json!(other)), "/tenant_id other_tenant"),
         (with("tenant_id", json!("ten_7")), "/tenant_id invalid"),
         (with("outcome", json!("shrug")), "/outcome invalid"),
@@ -185,13 +189,13 @@ async fn a_batch_that_is_none_is_refused_whole() {
 
 #[tokio::test]
 async fn events_count_in_their_own_hour_and_month_in_utc() {
+    const FIRST: OffsetDateTime = datetime!(2026-03-01 00:00 UTC);
     let app = App::new().await;
     let tenant = app.tenant().await;
-    // So late is nothing in a month that ended more than a week ago: another meter, that takes what is 14 days old.
-    let meter = Meter::new(app.database.store.clone(), Source::real(), usage::LATE_MAX);
-    let first = now().replace_day(1).unwrap().replace_time(time::Time::MIDNIGHT);
-    let first = if now() - first > Duration::days(13) { now() - Duration::days(3) } else { first };
-    let first = first.replace_time(time::Time::MIDNIGHT);
+    // By the clock of this meter a month has just begun.
+    let first = FIRST;
+    let source = Source::real().by_clock(|| FIRST + Duration::days(2));
+    let meter = Meter::new(app.database.store.clone(), source, usage::LATE);
     let ahead = time::UtcOffset::from_hms(5, 30, 0).unwrap();
     for (id, at) in [
         ("before", first - Duration::microseconds(1)),
@@ -210,12 +214,9 @@ async fn events_count_in_their_own_hour_and_month_in_utc() {
     let hours = [(first - Duration::HOUR, 1), (first, 3), (first + Duration::HOUR, 1)];
     assert_eq!(told_hours, hours.map(|(hour, quantity)| (text(hour), quantity)));
     assert_eq!(told(&app, tenant, RUNS, &span(first, first + Duration::HOUR)).await, [(text(first), 3)]);
-    let months =
-        told(&app, tenant, RUNS, &format!("&granularity=month{}", span(first - Duration::days(1), now())))
-            .await;
-    let expected = if first.day() == 1 { vec![1, 4] } else { vec![5] };
-    assert_eq!(months.iter().map(|(_, quantity)| *quantity).collect::<Vec<_>>(), expected, "{months:?}");
-    assert!(months.iter().all(|(start, _)| start.ends_with("-01T00:00:00Z")), "{months:?}");
+    let months = format!("&granularity=month{}", span(first - Duration::days(1), first + Duration::DAY));
+    let expected = [(text(datetime!(2026-02-01 00:00 UTC)), 1), (text(first), 4)];
+    assert_eq!(told(&app, tenant, RUNS, &months).await, expected);
 }
 
 #[tokio::test]
@@ -233,10 +234,25 @@ async fn what_is_asked_for_must_be_something() {
             "?dimension=deploys_per_month&granularity=month&from=2023-01-31T00:00:00Z&to=2026-01-01T00:00:00Z",
             "/from",
         ),
-        ("?dimension=deploys_per_month&from=yesterday", ""),
-        ("?dimension=deploys_per_month&granularity=week", ""),
+        ("?dimension=deploys_per_month&from=yesterday", "/from"),
+        ("?dimension=deploys_per_month&to=2026-13-01T00:00:00Z", "/to"),
+        ("?dimension=deploys_per_month&granularity=week", "/granularity"),
+        ("?dimension=deploys_per_month&to=9999-12-31T23:59:59-01:00", "/to"),
+        ("?dimension=deploys_per_month&granularity=month&to=9999-12-31T23:59:59-01:00", "/to"),
+        ("?dimension=deploys_per_month&to=0000-01-01T00:00:00Z", "/to"),
+        ("?dimension=deploys_per_month&granularity=month&from=0000-01-01T00:00:00%2B01:00", "/from"),
+        ("?dimension=deploys_per_month&from=1969-12-31T23:59:59Z&to=1970-01-01T00:00:00Z", "/from"),
     ] {
         assert_eq!(read(query).await.problem(), ("invalid_request", vec![pointer]), "{query}");
+    }
+    for edge in [
+        "from=1970-01-01T00:00:00%2B01:00&to=1970-01-01T00:00:00%2B01:00",
+        "granularity=month&to=1970-01-01T00:00:00%2B01:00",
+        "to=1970-01-01T00:00:00%2B01:00",
+        "granularity=month&to=9998-12-31T23:59:59-01:00",
+    ] {
+        let told = read(&format!("?dimension=deploys_per_month&{edge}")).await;
+        assert_eq!((told.status, &told.body["items"]), (StatusCode::OK, &json!([])), "{edge}");
     }
     let whole = read("?dimension=deploys_per_month&from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z").await;
     assert_eq!((whole.status, &whole.body["items"]), (StatusCode::OK, &json!([])));
@@ -273,6 +289,30 @@ async fn with_fifty_writers_at_once_exactly_the_limit_fits() {
     assert_eq!(taken(&app, tenant, vec![run("a", now())]).await, (0, 1, vec![]), "it is counted already");
     limit(&app, tenant, 109, "allow").await;
     assert_eq!(taken(&app, tenant, vec![run("c", now())]).await, (1, 0, vec![]));
+}
+
+#[tokio::test]
+async fn a_tenant_that_sends_much_at_once_leaves_the_others_their_turn() {
+    let app = App::new().await;
+    let (busy, other) = (app.tenant().await, app.tenant().await);
+    // Somebody has the tenant's row for long.
+    let mut held = app.database.superuser.begin().await.unwrap();
+    sqlx::query("SELECT FROM tenant WHERE id = $1 FOR UPDATE")
+        .bind(busy.uuid())
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let mut sent: FuturesUnordered<_> = (0..100).map(|id| send(&app, busy, vec![run(id, now())])).collect();
+    let first = sent.next().await.unwrap();
+    assert_eq!(first.problem().0, "rate_limited", "{first:?}");
+    assert_eq!(first.headers["retry-after"], "1");
+    assert_eq!(taken(&app, other, vec![run("x", now())]).await, (1, 0, vec![]));
+    held.rollback().await.unwrap();
+    let answers: Vec<_> = sent.map(|reply| reply.status).collect().await;
+    let counted = answers.iter().filter(|status| **status == StatusCode::OK).count();
+    assert!(counted >= 64, "{answers:?}");
+    assert!(answers.iter().all(|it| [StatusCode::OK, StatusCode::TOO_MANY_REQUESTS].contains(it)));
+    assert_eq!(usize::try_from(total(&app, busy).await), Ok(counted));
 }
 
 #[tokio::test]
