@@ -1,5 +1,6 @@
 //! A tenant's place in a real NATS.
 
+mod answers;
 mod attest;
 pub(crate) mod faults;
 mod limits;

@@ -55,6 +55,7 @@ const READ_EVENTS: &str = "own_events_are_read";
 const TELL_EVENTS: &str = "tell_own_events";
 const REMOVE_EVENTS: &str = "remove_own_events";
 const TAKE_USAGE: &str = "take_own_usage_before_it_is_counted";
+const ANSWER: &str = "answer_at_refused_subjects";
 const SHARED: &str = "subjects_shared_between_accounts";
 const AS_MADE: &str = "account_as_made";
 
@@ -93,6 +94,11 @@ const SPECS: &[Spec] = &[
     attempt(
         TAKE_USAGE,
         "delete a message from the stream in which the tenant's usage waits to be counted",
+        "the server refuses",
+    ),
+    attempt(
+        ANSWER,
+        "receive requests that are to be answered at such subjects, and answer them",
         "the server refuses",
     ),
     attempt(SHARED, "look for exports and imports in the claims of both accounts", "there are none"),
@@ -166,7 +172,8 @@ async fn tries(nats: &Nats, own: &Wanted, canary: &Wanted, seen: &Seen) -> Resul
                 Side::connect(nats, &canary_user, &canary.names.nats_subject_prefix),
             )?;
             messages_tried(&mut own_side, &mut canary_side, seen).await?;
-            events_tried(nats, &own_side, seen).await
+            events_tried(nats, &own_side, seen).await?;
+            answers_tried(&mut own_side, seen).await
         },
     )?;
     Ok(())
@@ -389,5 +396,36 @@ async fn events_tried(nats: &Nats, own: &Side, seen: &Seen) -> Result<(), System
     seen.refused(TELL_EVENTS, own.was_refused(&told).await);
     seen.refused(REMOVE_EVENTS, own.was_refused(&removed).await);
     seen.refused(TAKE_USAGE, own.was_refused(&taken).await);
+    Ok(())
+}
+
+/// Answers requests of its own: who had a right to answer could publish wherever the request says.
+async fn answers_tried(own: &mut Side, seen: &Seen) -> Result<(), SystemError> {
+    let event = format!("{}.events.attestation.answered", own.prefix);
+    let [purged, emptied] =
+        [EVENTS_STREAM, USAGE_STREAM].map(|stream| format!("$JS.API.STREAM.PURGE.{stream}"));
+    // Nothing is told under this subject.
+    let nothing = json!({ "filter": format!("{}.events.attestation.none", own.prefix) }).to_string();
+    let mut elsewhere = HeaderMap::new();
+    elsewhere.insert(NATS_EXPECTED_STREAM, "INTEGRACI_NONE");
+    for subject in [&event, &purged, &emptied] {
+        let (request, answer) = (own.subject.clone(), subject.clone());
+        own.client.publish_with_reply(request, answer, "request".into()).await.map_err(|_| cut())?;
+        if own.heard().await?.is_none_or(|heard| heard != b"request") {
+            return Err(failed(ErrorClass::Broken, "a message was lost"));
+        }
+    }
+    own.client.publish_with_headers(event.clone(), elsewhere, "".into()).await.map_err(|_| cut())?;
+    for subject in [&purged, &emptied] {
+        own.client.publish(subject.clone(), nothing.clone().into()).await.map_err(|_| cut())?;
+    }
+    if !own.comes_round("after the answers").await? {
+        return Err(failed(ErrorClass::Broken, "a message was lost"));
+    }
+    let mut refused = true;
+    for subject in [&event, &purged, &emptied] {
+        refused &= own.was_refused(subject).await;
+    }
+    seen.refused(ANSWER, refused);
     Ok(())
 }

@@ -343,5 +343,6 @@ mod tests {
         let template = &nats["signing_keys"][0]["template"];
         assert_eq!(template["sub"]["allow"], json!(["tenant.acme.>", "_INBOX.>"]));
         assert!(template["pub"]["deny"].as_array().unwrap().contains(&"tenant.acme.events.>".into()));
+        assert_eq!(template.get("resp"), None, "a right to answer outweighs what is denied");
     }
 }

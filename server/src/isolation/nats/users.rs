@@ -2,7 +2,11 @@
 //! its account's signing key, and the platform's, by permissions of their own.
 //!
 //! Facts: a user that a scoped signing key signed must carry no permissions of its own, else the server takes
-//! it for none; it has those of the key's template.
+//! it for none; it has those of the key's template. A right to answer (`resp`) outweighs what is denied: whoever
+//! has it sends itself a request that is to be answered at a denied subject, and may then publish there. So
+//! nobody has it, and answers are published as all else is.
+//! What JetStream itself sends is held to no permissions: it answers and delivers wherever a request says, so
+//! that a tenant can have a message of its own put among its events. No request to JetStream is made so.
 
 use integraci_api::SecretText;
 use nkeys::KeyPair;
@@ -11,12 +15,9 @@ use serde_json::{Value, json};
 use super::claims::{AccountKeys, UNLIMITED, sign};
 use super::streams::{EVENTS_STREAM, USAGE_STREAM};
 
-/// How long a service of the tenant may take to answer a request.
-const ANSWER_NS: u64 = 60_000_000_000;
-
 /// What the tenant's users may do: all below the tenant's subjects but to tell its events, and all with
-/// streams but to change the platform's, or to read what it tells of its usage. Answers come to `_INBOX.>`,
-/// which is the account's own.
+/// streams but to change the platform's, or to read what it tells of its usage. Answers are sent and come to
+/// `_INBOX.>`, which is the account's own.
 pub(super) fn template(prefix: &str) -> Value {
     let change = [
         "CREATE",
@@ -53,9 +54,11 @@ pub(super) fn template(prefix: &str) -> Value {
     deny.push(format!("$JS.ACK.*.*.{USAGE_STREAM}.>"));
     deny.push(format!("{prefix}.events.>"));
     json!({
-        "pub": { "allow": [format!("{prefix}.>"), "$JS.API.>", "$JS.ACK.>", "$JS.FC.>"], "deny": deny },
+        "pub": {
+            "allow": [format!("{prefix}.>"), "_INBOX.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>"],
+            "deny": deny,
+        },
         "sub": { "allow": [format!("{prefix}.>"), "_INBOX.>"] },
-        "resp": { "max": 1, "ttl": ANSWER_NS },
         "subs": UNLIMITED,
         "data": UNLIMITED,
         "payload": UNLIMITED,

@@ -2,7 +2,7 @@
 
 use integraci_api::attestations::{Check, CheckKind};
 use integraci_api::isolation::System;
-use integraci_server::isolation::{Isolation as _, Wanted};
+use integraci_server::isolation::{Drift, Isolation as _, Wanted};
 use serde_json::json;
 
 use super::operator::Operator;
@@ -57,9 +57,19 @@ async fn what_is_broken_on_purpose_is_seen_and_mended() {
             "tell_own_events",
             "remove_own_events",
             "take_own_usage_before_it_is_counted",
+            "answer_at_refused_subjects",
             "account_as_made",
         ]
     );
+    world.nats.ensure(&own).await.unwrap();
+
+    // A right to answer outweighs what is denied.
+    let mut template = operator.claims(&account).await["nats"]["signing_keys"][0]["template"].take();
+    template["resp"] = json!({ "max": 1, "ttl": 60_000_000_000_i64 });
+    operator.change(&account, "/signing_keys/0/template", template).await;
+    let found = world.nats.attest(&own, &canary).await;
+    assert_eq!(red(&found), ["answer_at_refused_subjects", "account_as_made"]);
+    assert_eq!(world.nats.drift(&own).await.unwrap(), [Drift("what the account's users may do differs")]);
     world.nats.ensure(&own).await.unwrap();
 
     let key = operator.claims(&account).await["nats"]["signing_keys"][0]["key"].clone();
