@@ -10,8 +10,9 @@
 //!
 //! A limit is the broker's own: the account's limit of connections is the tenant's, with nothing added for
 //! the platform, since the broker does not tell the two apart and would let the tenant have what is added.
-//! So the platform connects only to do something there, for moments: whether the streams are as they should
-//! be is read by the system account. Where the tenant uses all its connections, its events wait until one
+//! So the platform connects only to do something there: for moments, but its collector of usage stays while
+//! messages come, until half of its claim is over. Whether the streams are as they should be is read by the
+//! system account. Where the tenant uses all its connections, its events wait until one
 //! is free, and so does its usage; of everything else nothing waits.
 //!
 //! An account is written by whoever has the operator's signing key, and read back from the resolvers:

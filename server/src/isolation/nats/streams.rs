@@ -246,7 +246,7 @@ fn refusal(operation: &'static str, failed: &CreateStreamError) -> SystemError {
             ErrorCode::STREAM_SUBJECT_OVERLAP => error(
                 operation,
                 ErrorClass::Refused,
-                "another stream of the account takes the subjects of the events; remove it",
+                "another stream of the account takes the subjects of the platform's; remove it",
             ),
             ErrorCode::STORAGE_RESOURCES_EXCEEDED | ErrorCode::INSUFFICIENT_RESOURCES => error(
                 operation,
