@@ -93,7 +93,7 @@ fn measure_on(platform: &Endpoints, count: usize) -> Result<Figures> {
 }
 
 /// Tenants with room for their share of the connectors.
-fn tenants(api: &Api, count: usize) -> Result<Vec<String>> {
+pub(crate) fn tenants(api: &Api, count: usize) -> Result<Vec<String>> {
     let limits = json!({ "limits": { "connectors": count.div_ceil(TENANTS) } });
     let tenant = |_| {
         let id = api.tenant(&new_slug("bench"))?;
@@ -140,7 +140,8 @@ fn refresh(work: &Workdir) -> Result<Duration> {
     Ok(took)
 }
 
-fn timed(work: &Workdir, args: &[&str]) -> Result<(Duration, Ran)> {
+/// Runs it, which must succeed, and tells how long it took.
+pub(crate) fn timed(work: &Workdir, args: &[&str]) -> Result<(Duration, Ran)> {
     let parallelism = format!("-parallelism={SIDE_BY_SIDE}");
     let began = Instant::now();
     let ran = work.run(&[args, &[&parallelism]].concat())?;

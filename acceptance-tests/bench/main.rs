@@ -2,7 +2,8 @@
 //! what core has built in, and what our provider costs beside the same provider in Go, measured in one run.
 //!
 //! `bench connectors [N]` measures N connectors alone, with the server and the provider that are built beside
-//! it, and prints their part of the page; `bench quotas` measures the check of a quota alone.
+//! it, and prints their part of the page; `bench preflight [N]` measures alone what the quota preflight costs a plan
+//! of N, and `bench quotas` the check of a quota.
 //!
 //! Both providers are spoken to as core does: go-plugin's handshake, mutual TLS, gRPC. Neither creates
 //! anything; the tenants are real, on the five real systems. The figures go to `docs/benchmarks.md`, with the aims they are held against; an aim
@@ -15,6 +16,7 @@ mod connectors;
 mod ingestion;
 mod machine;
 mod plugin;
+mod preflight;
 mod quotas;
 mod report;
 mod subject;
@@ -71,6 +73,12 @@ fn main() -> Result<()> {
             eprintln!("\n{}", report::connectors(&figures)?);
             return Ok(());
         }
+        Some("preflight") => {
+            let count = args.next().map_or(Ok(connectors::CONNECTORS), |count| count.parse())?;
+            let figures = preflight::measure(scratch.path(), count)?;
+            eprintln!("\n{}", report::preflight(&figures)?);
+            return Ok(());
+        }
         Some("quotas") => {
             let figures = quotas::measure(scratch.path())?;
             eprintln!("\n{}", report::quotas(&figures)?);
@@ -89,12 +97,14 @@ fn main() -> Result<()> {
     eprintln!("{} connectors, by terraform", connectors::CONNECTORS);
     let connectors = connectors::measure(scratch.path(), connectors::CONNECTORS)?;
     eprintln!("{connectors:#?}");
+    let preflight = preflight::measure(scratch.path(), connectors::CONNECTORS)?;
+    eprintln!("{preflight:#?}");
     let quotas = quotas::measure(scratch.path())?;
     eprintln!("{quotas:#?}");
     let ingestion = ingestion::measure(scratch.path())?;
     eprintln!("{ingestion:#?}");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(providers(root, scratch.path(), &tenants, &connectors, &quotas, &ingestion))
+    runtime.block_on(providers(root, scratch.path(), &tenants, &connectors, &preflight, &quotas, &ingestion))
 }
 
 /// What our provider costs, beside the same in Go; and the report of all.
@@ -103,6 +113,7 @@ async fn providers(
     scratch: &Path,
     tenants: &tenants::Figures,
     connectors: &connectors::Figures,
+    preflight: &preflight::Figures,
     quotas: &quotas::Figures,
     ingestion: &ingestion::Figures,
 ) -> Result<()> {
@@ -129,7 +140,7 @@ async fn providers(
 
     eprintln!("terraform plan of {RESOURCES}, {RUNS} times each");
     let plans = terraform::walls(&[&ours, &baseline], RESOURCES, RUNS, scratch)?;
-    let report = report::render(&figures, &plans, tenants, connectors, quotas, ingestion)?;
+    let report = report::render(&figures, &plans, tenants, connectors, preflight, quotas, ingestion)?;
     let path: PathBuf = root.join("docs/benchmarks.md");
     std::fs::write(&path, &report).with_context(|| format!("writing {}", path.display()))?;
     eprintln!("\n{report}");

@@ -9,7 +9,8 @@ use time::macros::format_description;
 
 use crate::terraform::Walls;
 use crate::{
-    Figures, MANY_RESOURCES, RESOURCES, RUNS, SPAWNS, connectors, ingestion, machine, quotas, tenants,
+    Figures, MANY_RESOURCES, RESOURCES, RUNS, SPAWNS, connectors, ingestion, machine, preflight, quotas,
+    tenants,
 };
 
 /// Renders `docs/benchmarks.md`.
@@ -18,6 +19,7 @@ pub(crate) fn render(
     walls: &Walls,
     tenants: &tenants::Figures,
     connectors: &connectors::Figures,
+    preflight: &preflight::Figures,
     quotas: &quotas::Figures,
     ingestion: &ingestion::Figures,
 ) -> Result<String> {
@@ -37,6 +39,7 @@ pub(crate) fn render(
     )?;
     tenants_aims(&mut page, tenants)?;
     page.push_str(&self::connectors(connectors)?);
+    page.push_str(&self::preflight(preflight)?);
     page.push_str(&self::quotas(quotas)?);
     page.push_str(&self::ingestion(ingestion));
     aims(&mut page, ours, baseline, walls)?;
@@ -168,6 +171,34 @@ pub(crate) fn connectors(figures: &connectors::Figures) -> Result<String> {
          answers their reads (docs/decisions/0013-one-list-serves-many-reads.md). One for each would be {count}. An apply\n\
          is that much more than core's own work because each connector is a secret written into OpenBao, two calls to its\n\
          far side, and an operation whose every step is in the database before it is taken.\n"
+    )?;
+    Ok(page)
+}
+
+/// What the quota preflight costs a plan.
+pub(crate) fn preflight(figures: &preflight::Figures) -> Result<String> {
+    let preflight::Figures { count, warn, off } = figures;
+    let mut page =
+        "## The quota preflight\n\n| | with it | without it | ratio | aim | |\n|---|--:|--:|--:|--:|---|\n"
+            .to_owned();
+    let aim = Aim {
+        what: format!(
+            "`terraform plan` of {count} connectors to be created over {} tenants",
+            connectors::TENANTS
+        ),
+        ours: milliseconds(warn.wall),
+        compared: milliseconds(off.wall),
+        ratio: warn.wall.as_secs_f64() / off.wall.as_secs_f64(),
+        at_most: 1.05,
+    };
+    row(&mut page, &aim)?;
+    writeln!(
+        page,
+        "\nAll of them fit, so that no answer is held. With it, the plan makes {} requests to the server, one for the quota\n\
+         of each tenant; without it, {}. Plans with `quota_preflight` `warn` and `off`, in turn; the median of {} of each.\n",
+        warn.requests,
+        off.requests,
+        preflight::PLANS,
     )?;
     Ok(page)
 }
