@@ -162,6 +162,24 @@ pub(super) async fn customer_set(
         .map_err(StoreError::on("write down a customer"))
 }
 
+/// Forgets a customer that Stripe has no more, and its subscription: another is asked for as of now.
+pub(super) async fn customer_gone(
+    tx: &mut PlatformTx,
+    tenant: TenantId,
+    now: OffsetDateTime,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE billing_account SET customer = NULL, subscription = NULL, status = NULL, asked_at = $2
+         WHERE tenant_id = $1",
+    )
+    .bind(tenant.uuid())
+    .bind(now)
+    .execute(tx.conn())
+    .await
+    .map(drop)
+    .map_err(StoreError::on("forget a customer that is gone"))
+}
+
 /// Writes down what the subscription was brought to; it is looked at next.
 pub(super) async fn subscription_set(
     tx: &mut PlatformTx,

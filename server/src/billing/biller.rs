@@ -35,19 +35,16 @@ impl Biller {
         Self { billing, statements_every }
     }
 
-    /// Runs until told to stop.
+    /// Runs until told to stop. What is seldom has rounds of its own, so that it holds up nothing else.
     pub async fn run(self, stop: CancellationToken) {
-        let mut seldom = tokio::time::Instant::now();
+        tokio::join!(self.rounds(&stop, true), self.rounds(&stop, false));
+    }
+
+    async fn rounds(&self, stop: &CancellationToken, is_seldom: bool) {
+        let pause = if is_seldom { SELDOM.min(self.statements_every / 4) } else { POLL };
         loop {
             let now = self.billing.source.now();
-            let is_time = seldom <= tokio::time::Instant::now();
-            if is_time {
-                seldom = tokio::time::Instant::now() + SELDOM.min(self.statements_every / 4);
-            }
-            let round = async {
-                self.often(now).await?;
-                if is_time { self.seldom(now).await } else { Ok(()) }
-            };
+            let round = async { if is_seldom { self.seldom(now).await } else { self.often(now).await } };
             match stop.run_until_cancelled(round).await {
                 None => return,
                 Some(Ok(())) => {}
@@ -56,7 +53,7 @@ impl Biller {
                     tracing::warn!(error, "billing could not go on; trying again");
                 }
             }
-            if stop.run_until_cancelled(tokio::time::sleep(POLL)).await.is_none() {
+            if stop.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return;
             }
         }
@@ -90,7 +87,8 @@ impl Biller {
 }
 
 /// Has Stripe brought to what the configuration says now: for tenants that came into use before Stripe was,
-/// and after a plan's prices were changed.
+/// and after a plan's prices were changed. Not for one that does not pay: it would get a new subscription,
+/// and be open again.
 async fn adopt(billing: &Billing) -> Result<(), StoreError> {
     for plan in billing.plans.iter() {
         let prices = plan.stripe.as_ref().map_or_else(Vec::new, account::prices);
@@ -98,7 +96,7 @@ async fn adopt(billing: &Billing) -> Result<(), StoreError> {
             let mut tx = billing.store.platform_tx().await?;
             let tenants: Vec<Uuid> = sqlx::query_scalar(
                 "SELECT t.id FROM tenant t LEFT JOIN billing_account b ON b.tenant_id = t.id
-                 WHERE t.plan = $1 AND t.status = 'active' AND NOT t.canary AND b.operation_id IS NULL
+                 WHERE t.plan = $1 AND t.status = 'active' AND NOT t.canary AND NOT t.payment_overdue AND b.operation_id IS NULL
                    AND coalesce(b.prices, '{}') <> $2
                  ORDER BY t.id LIMIT $3 FOR NO KEY UPDATE OF t SKIP LOCKED",
             )

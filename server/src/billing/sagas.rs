@@ -158,7 +158,16 @@ impl Step for Customer {
                 customer
             }
         };
-        Ok(self.0.stripe()?.customer_update(&customer, &wanted.name, &wanted.email).await?)
+        match self.0.stripe()?.customer_update(&customer, &wanted.name, &wanted.email).await {
+            Err(StripeError { why: Why::Missing, .. }) => {
+                let mut tx = self.0.fenced(cx).await?;
+                account::customer_gone(&mut tx, cx.tenant, cx.now).await?;
+                tx.commit().await?;
+                let detail = "Stripe has the tenant's customer no more; another is made.";
+                Err(StepError::busy(detail, Some(CHANGING_RETRY)))
+            }
+            updated => Ok(updated?),
+        }
     }
 }
 
@@ -300,11 +309,18 @@ impl Step for Removal {
         };
         if let Some(customer) = customer {
             let stripe = billing.stripe()?;
-            // Before the customer, whose removal would end it without an invoice for what was used.
-            for subscription in stripe.subscriptions(cx.tenant, &customer).await? {
-                stripe.subscription_cancel(&subscription.id).await?;
+            // A call that was given up may have made more than the one that is known.
+            let mut customers = stripe.customer_search(cx.tenant).await?;
+            if !customers.contains(&customer) {
+                customers.push(customer);
             }
-            stripe.customer_delete(&customer).await?;
+            for customer in customers {
+                // Before the customer, whose removal would end it without an invoice for what was used.
+                for subscription in stripe.subscriptions(cx.tenant, &customer).await? {
+                    stripe.subscription_cancel(&subscription.id).await?;
+                }
+                stripe.customer_delete(&customer).await?;
+            }
         }
         let mut tx = billing.fenced(cx).await?;
         account::remove(&mut tx, cx.tenant).await?;

@@ -2,7 +2,8 @@
 //!
 //! A subscription is looked at soon after Stripe hinted that something happened to it, and every few hours
 //! without. What counts is what Stripe says when it is asked, so hints may come twice, late, out of order
-//! or never.
+//! or never. Nobody looks while an operation is on the account: what it ends itself is not a bill that was
+//! not paid, and it has the subscription looked at when it is done.
 
 use futures_util::stream::{self, StreamExt as _};
 use integraci_api::TenantId;
@@ -10,7 +11,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::Billing;
-use super::stripe::{Stripe, Why};
+use super::stripe::{Stripe, StripeError, Why};
 use crate::store::StoreError;
 use crate::tenants;
 
@@ -46,15 +47,18 @@ fn is_overdue(status: &str) -> Option<bool> {
 
 /// Looks at every subscription that is due.
 pub(super) async fn look(billing: &Billing, stripe: &Stripe, now: OffsetDateTime) -> Result<(), StoreError> {
+    let began = std::time::Instant::now();
     loop {
+        let now = now + began.elapsed();
         let due = claim(billing, now).await?;
         if due.is_empty() {
             return Ok(());
         }
         let looked = stream::iter(due).map(|due| async move { look_at(billing, stripe, &due, now).await });
-        let is_away =
-            looked.buffer_unordered(SIDE_BY_SIDE).any(|looked| async move { matches!(looked, Ok(false)) });
-        if is_away.await {
+        let is_there = looked
+            .buffer_unordered(SIDE_BY_SIDE)
+            .fold(Ok(true), |so_far, looked| async move { Ok::<_, StoreError>(so_far? & looked?) });
+        if !is_there.await? {
             return Ok(());
         }
     }
@@ -65,6 +69,7 @@ async fn claim(billing: &Billing, now: OffsetDateTime) -> Result<Vec<Due>, Store
     let due = sqlx::query_as(
         "WITH due AS (
            SELECT tenant_id FROM billing_account WHERE subscription IS NOT NULL AND look_after <= $1
+             AND operation_id IS NULL
            ORDER BY look_after LIMIT $2 FOR UPDATE SKIP LOCKED)
          UPDATE billing_account b SET look_after = $1 + $3 * interval '1 second'
          FROM due WHERE b.tenant_id = due.tenant_id RETURNING b.tenant_id, b.subscription, b.look_after",
@@ -88,7 +93,11 @@ async fn look_at(
 ) -> Result<bool, StoreError> {
     let tenant = TenantId::from_uuid(due.tenant_id);
     let there = match stripe.subscription(&due.subscription).await {
-        Ok(there) => there,
+        Ok(there) => Some(there),
+        Err(error @ StripeError { why: Why::Missing, .. }) => {
+            tracing::warn!(%error, %tenant, "a subscription is not there");
+            None
+        }
         Err(error) => {
             tracing::warn!(%error, %tenant, "a subscription could not be looked at");
             return Ok(!matches!(error.why, Why::Busy { .. } | Why::Gone));
@@ -102,21 +111,21 @@ async fn look_at(
         .await
         .map_err(StoreError::on("lock a tenant"))?;
     let kept = sqlx::query(
-        "UPDATE billing_account SET status = $4, looked_at = $5,
+        "UPDATE billing_account SET status = coalesce($4, status), looked_at = $5,
            look_after = $5 + $6 * interval '1 second' * (0.8 + 0.4 * random())
-         WHERE tenant_id = $1 AND subscription = $2 AND look_after = $3",
+         WHERE tenant_id = $1 AND subscription = $2 AND look_after = $3 AND operation_id IS NULL",
     )
     .bind(due.tenant_id)
     .bind(&due.subscription)
     .bind(due.look_after)
-    .bind(&there.status)
+    .bind(there.as_ref().map(|there| &there.status))
     .bind(now)
     .bind(LOOK_EVERY_S)
     .execute(tx.conn())
     .await
     .map_err(StoreError::on("write down how a subscription is"))?;
     if kept.rows_affected() == 1
-        && let Some(is_overdue) = is_overdue(&there.status)
+        && let Some(is_overdue) = there.and_then(|there| is_overdue(&there.status))
     {
         tenants::payment_overdue_set(&mut tx, billing.source, tenant, is_overdue).await?;
     }

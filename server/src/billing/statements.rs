@@ -3,6 +3,8 @@
 //! One is made when its day is over, and again from time to time while use of that day may still come or is
 //! still on its way; then it is final. Every replica makes them; one is made by whichever claims it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::stream::{self, StreamExt as _};
 use integraci_api::TenantId;
 use integraci_api::billing::{Statement, StatementLine};
@@ -12,7 +14,7 @@ use time::{Date, Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use super::Billing;
-use super::stripe::StripeError;
+use super::stripe::{StripeError, Why};
 use crate::store::{Store, StoreError, TenantTx};
 
 /// How long after its end a day's first statement is made: its last hour was handed over and told by then.
@@ -25,6 +27,8 @@ const SETTLED_AFTER: Duration = Duration::days(15);
 /// How many are made at once, and claimed at once.
 const SIDE_BY_SIDE: usize = 4;
 const CLAIM: i64 = 16;
+/// How often at most is claimed in one round.
+const CLAIMS: usize = 32;
 /// How long whoever claims one has it.
 const CLAIMED_FOR_S: f64 = 5.0 * 60.0;
 
@@ -59,22 +63,32 @@ struct Counted {
     expired: i64,
 }
 
-/// Makes every statement that is due, and again those that were made more than `every` ago.
+/// Makes statements that are due, and again those that were made more than `every` ago. Ends early once
+/// Stripe is away: the others of the claim are made without it, and who comes next tries again.
 pub(super) async fn make(
     billing: &Billing,
     now: OffsetDateTime,
     every: std::time::Duration,
 ) -> Result<(), StoreError> {
     open(&billing.store, now).await?;
-    loop {
+    let began = std::time::Instant::now();
+    let is_away = AtomicBool::new(false);
+    for _ in 0..CLAIMS {
+        let now = now + began.elapsed();
         let due = claim(&billing.store, now).await?;
         if due.is_empty() {
-            return Ok(());
+            break;
         }
-        let made = stream::iter(due).map(|due| async move { make_one(billing, &due, now, every).await });
+        let is_away = &is_away;
+        let made =
+            stream::iter(due).map(|due| async move { make_one(billing, &due, now, every, is_away).await });
         let made: Vec<_> = made.buffer_unordered(SIDE_BY_SIDE).collect().await;
         made.into_iter().collect::<Result<Vec<()>, _>>()?;
+        if is_away.load(Ordering::Relaxed) {
+            break;
+        }
     }
+    Ok(())
 }
 
 /// Begins the statements of days that are over.
@@ -125,6 +139,7 @@ async fn make_one(
     due: &Due,
     now: OffsetDateTime,
     every: std::time::Duration,
+    is_away: &AtomicBool,
 ) -> Result<(), StoreError> {
     // What is summed up first cannot be less than what Stripe says later for having come in between.
     let counted = counted(&billing.store, due).await?;
@@ -142,7 +157,12 @@ async fn make_one(
             expired: counted.map_or(0, |counted| counted.expired),
         };
         is_settled &= line.waiting == 0;
-        match billing.sum(due, dimension.name).await {
+        let sum = if is_away.load(Ordering::Relaxed) {
+            Err(StripeError { operation: "get asked again, as it is away", why: Why::Gone })
+        } else {
+            billing.sum(due, dimension.name).await
+        };
+        match sum {
             Ok(None) => {}
             Ok(Some(stripe)) => {
                 let billable = counted.map_or(0, |counted| counted.billable);
@@ -152,6 +172,9 @@ async fn make_one(
             }
             Err(error) => {
                 tracing::warn!(%error, "a statement is made without what Stripe has");
+                if matches!(error.why, Why::Busy { .. } | Why::Gone) {
+                    is_away.store(true, Ordering::Relaxed);
+                }
                 line.billable = Some(counted.map_or(0, |counted| counted.billable));
                 is_settled = false;
             }

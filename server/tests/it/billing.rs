@@ -4,7 +4,7 @@ use integraci_api::tenants::TenantUpdate;
 use local_platform::far_side::StripeFault;
 use time::{Duration, OffsetDateTime};
 
-use crate::billing_world::{World, prices};
+use crate::billing_world::{SECRET_KEY, World, prices};
 
 #[tokio::test]
 async fn a_tenant_has_what_its_plan_says_and_when_it_is_gone_nothing() {
@@ -204,6 +204,76 @@ async fn a_tenant_from_before_stripe_was_used_is_adopted() {
     world.biller.seldom(OffsetDateTime::now_utc()).await.unwrap();
     assert_eq!(world.billing(tenant).await.operation_id, None, "once is enough");
     assert_eq!(world.stripe.calls().len(), asked);
+}
+
+#[tokio::test]
+async fn a_changed_price_makes_nothing_anew_for_who_does_not_pay() {
+    let world = World::new().await;
+    let tenant = world.tenant("team").await;
+    world.settled(tenant).await;
+    let now = OffsetDateTime::now_utc();
+    let changed = "UPDATE billing_account SET prices = '{price_old}', look_after = $2 WHERE tenant_id = $1";
+    world.sql(changed, tenant, now).await;
+    let overdue = "UPDATE tenant SET payment_overdue = $2 > now() WHERE id = $1";
+    world.sql(overdue, tenant, now + Duration::DAY).await;
+    world.biller.seldom(now).await.unwrap();
+    let shown = world.billing(tenant).await;
+    assert_eq!((shown.operation_id, shown.price.as_deref()), (None, Some("price_old")));
+    world.sql(overdue, tenant, now - Duration::DAY).await;
+    world.biller.seldom(now).await.unwrap();
+    assert_eq!(world.settled(tenant).await.price.as_deref(), Some("price_team"));
+}
+
+#[tokio::test]
+async fn what_an_operation_ends_itself_closes_nobody() {
+    let world = World::new().await;
+    let tenant = world.tenant("team").await;
+    let subscription = world.settled(tenant).await.subscription.unwrap();
+    world.stripe.subscription_status(&subscription, "canceled");
+    let now = OffsetDateTime::now_utc() + Duration::DAY;
+    let begun = "UPDATE billing_account SET operation_id = tenant_id, look_after = $2 WHERE tenant_id = $1";
+    world.sql(begun, tenant, now).await;
+    world.biller.often(now).await.unwrap();
+    assert!(!world.billing(tenant).await.payment_overdue);
+    let ended = "UPDATE billing_account SET operation_id = NULL, look_after = $2 WHERE tenant_id = $1";
+    world.sql(ended, tenant, now).await;
+    world.biller.often(now).await.unwrap();
+    assert!(world.billing(tenant).await.payment_overdue);
+}
+
+#[tokio::test]
+async fn a_customer_that_was_removed_by_hand_is_made_again() {
+    let world = World::new().await;
+    let tenant = world.tenant("team").await;
+    let before = world.settled(tenant).await.customer.unwrap();
+    let gone = reqwest::Client::new().delete(format!("{}/v1/customers/{before}", world.stripe.url()));
+    let gone = gone.bearer_auth(SECRET_KEY).header("Stripe-Version", "2025-09-30.clover").send().await;
+    assert!(gone.unwrap().status().is_success());
+    world.update(tenant, TenantUpdate { name: Some("Renamed".into()), ..TenantUpdate::default() }).await;
+    let after = world.settled(tenant).await.customer.unwrap();
+    assert_ne!(after, before);
+    assert_eq!((world.stripe.customers().len(), world.live().len()), (1, 1));
+    assert_eq!(world.live()[0]["customer"], after);
+}
+
+#[tokio::test]
+async fn a_removal_takes_customers_that_nobody_heard_of_too() {
+    let world = World::new().await;
+    let tenant = world.tenant("team").await;
+    world.settled(tenant).await;
+    let made = reqwest::Client::new().post(format!("{}/v1/customers", world.stripe.url()));
+    let made = made
+        .bearer_auth(SECRET_KEY)
+        .header("Stripe-Version", "2025-09-30.clover")
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body(format!("metadata[integraci_tenant]={tenant}"))
+        .send()
+        .await;
+    assert!(made.unwrap().status().is_success());
+    assert_eq!(world.stripe.customers().len(), 2);
+    world.stripe.now_is(OffsetDateTime::now_utc() + Duration::hours(2));
+    world.remove(tenant).await;
+    assert_eq!(world.stripe.customers(), [serde_json::Value::Null; 0]);
 }
 
 #[tokio::test]

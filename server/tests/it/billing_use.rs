@@ -157,6 +157,21 @@ async fn a_statement_says_what_differs_and_is_made_again_until_it_is_final() {
 }
 
 #[tokio::test]
+async fn statements_do_not_ask_on_while_stripe_is_away() {
+    let (world, clock) = (World::new().await, Clock::days_ago(20));
+    billed(&world, clock.hour(0)).await;
+    let asked = || world.stripe.calls().len();
+    let before = asked();
+    world.stripe.fail_always(Some(StripeFault::Down));
+    world.biller.seldom(clock.hour(24 * 20)).await.unwrap();
+    assert!((1..=4).contains(&(asked() - before)), "{:?}", world.stripe.calls());
+    world.stripe.fail_always(None);
+    let before = asked();
+    world.biller.seldom(clock.hour(24 * 20 + 2)).await.unwrap();
+    assert_eq!(asked() - before, 20, "and then makes all of them");
+}
+
+#[tokio::test]
 async fn statements_are_there_without_stripe_and_listed_newest_first() {
     let (world, clock) = (World::new().await, Clock::days_ago(5));
     let tenant = world.tenant("free").await;
