@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use integraci_api::FieldProblem;
 use integraci_api::quotas::{DIMENSIONS, OnExceed, dimension};
 
-use crate::error::Error;
-
 /// One plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
@@ -133,14 +131,6 @@ impl Plans {
             let known: Vec<_> = self.0.keys().map(String::as_str).collect();
             FieldProblem::new("/plan", format!("unknown plan; there are: {}", known.join(", ")))
         })
-    }
-
-    /// The plan of a name that the store holds.
-    ///
-    /// # Errors
-    /// The configuration no longer has it.
-    pub fn stored(&self, name: &str) -> Result<&Plan, Error> {
-        self.0.get(name).ok_or(Error::Internal("a tenant's plan is not in the configuration"))
     }
 
     /// Every plan, by name.

@@ -44,6 +44,11 @@ struct Row {
     revoked_at: Option<OffsetDateTime>,
 }
 
+/// Requests in a minute by a tenant whose quota does not say: the least of the plans that are shipped. Every start
+/// writes the limits that lack, so there is no such tenant but by a fault, which shall neither free it of its limit
+/// nor lock it out.
+const REQUESTS_WITHOUT_QUOTA: i64 = 300;
+
 /// A token's row, and of the tenant that it is bound to whether it is closed and how often it may ask.
 #[derive(sqlx::FromRow)]
 struct Found {
@@ -115,7 +120,9 @@ impl Tokens {
             token: token.id,
             tenant: token.tenant_id,
             scopes: token.scopes,
-            requests_per_minute: found.requests_per_minute,
+            requests_per_minute: token
+                .tenant_id
+                .map(|_| found.requests_per_minute.unwrap_or(REQUESTS_WITHOUT_QUOTA)),
         })
     }
 
@@ -154,7 +161,8 @@ impl Tokens {
     /// Makes a token without a caller: the first one, from the machine's own command line.
     ///
     /// # Errors
-    /// `invalid_request`, or `not_found` for a tenant that is not there.
+    /// `invalid_request`, also at `/tenant_id` for a tenant that is not there, `quota_exceeded` for one that has as
+    /// many tokens as it may, or the store's.
     pub async fn bootstrap(&self, wanted: TokenCreate) -> Result<Made, Error> {
         wanted.check(self.source.now()).map_err(Error::invalid)?;
         let mut tx = self.store.platform_tx().await?;

@@ -71,7 +71,7 @@ impl Connectors {
             (None, _) => in_force,
         };
         let mut candidate = known.as_candidate(&tenant.slug, secret_version);
-        candidate.secret_values = values;
+        candidate.secret_values = Some(values);
         if let Some(name) = &wanted.name {
             candidate.name.clone_from(name);
         }
@@ -287,7 +287,7 @@ pub(super) fn rotation(
     }
     let mut candidate = known.as_candidate(slug, newest + 1);
     candidate.secret_minted = wanted.secrets.is_none();
-    candidate.secret_values = rotated_values(wanted);
+    candidate.secret_values = Some(rotated_values(wanted));
     let input = Rotation {
         change: Change { candidate, before: known.in_force(), newest },
         overlap_s: wanted.overlap_s.unwrap_or(OVERLAP_S),

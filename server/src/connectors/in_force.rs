@@ -32,9 +32,10 @@ pub(super) struct SecretInForce {
     pub(super) set_at: Option<OffsetDateTime>,
     /// The far side made it, so nobody but the platform has it.
     pub(super) minted: bool,
-    /// How many values it has.
+    /// How many values it has. An operation that began before they were counted does not say: as many as before,
+    /// and one at least.
     #[serde(default)]
-    pub(super) values: i64,
+    pub(super) values: Option<i64>,
 }
 
 /// What asking the far side came to.
@@ -144,14 +145,16 @@ impl Held {
         let due = secret.set_at.and_then(|at| rotate_after(wanted.rotate_every_days, at, finding.expires_at));
         sqlx::query(concat!(
             "WITH before AS (
-               SELECT id, tenant_id, secrets, secrets_reserved FROM connector WHERE id = $1 AND operation_id = $2 FOR UPDATE),
+               SELECT id, tenant_id, secrets, secrets_reserved,
+                 coalesce($17, CASE WHEN $7 = 0 THEN 0 ELSE greatest(1, secrets) END) AS next_secrets
+               FROM connector WHERE id = $1 AND operation_id = $2 FOR NO KEY UPDATE),
              after AS (
                UPDATE connector c SET name = $3, config = $4, verify = $5, rotate_every_days = $6,
                secret_version = $7, secret_set_at = $8, secret_minted = $9, secret_drifted = false,
                secret_expires_at = $10, verification_status = $11, verification_reason = $12,
                last_checked_at = coalesce($13, last_checked_at), last_verified_at = coalesce($14, last_verified_at),
-               check_after = NULL, check_failures = 0, rotate_after = $15, updated_at = $16, secrets = $17,
-               secrets_reserved = greatest(0, before.secrets + before.secrets_reserved - $17)
+               check_after = NULL, check_failures = 0, rotate_after = $15, updated_at = $16, secrets = next_secrets,
+               secrets_reserved = greatest(0, before.secrets + before.secrets_reserved - next_secrets)
                FROM before WHERE c.id = before.id RETURNING c.id, c.secrets, c.secrets_reserved),
              moves (tenant_id, dimension, used, reserved) AS (
                SELECT tenant_id, 'connectors', 0, 0 FROM before
@@ -201,7 +204,8 @@ impl Held {
         sqlx::query_as(concat!(
             "WITH before AS (
                SELECT id, tenant_id, (status = 'installing')::int AS making, secrets_reserved FROM connector
-               WHERE id = $1 AND operation_id = $2 FOR UPDATE),
+               WHERE id = $1 AND operation_id = $2
+               FOR NO KEY UPDATE),
              after AS (
                UPDATE connector c SET status = 'active', operation_id = NULL, pending = NULL, revision = revision + 1,
                  updated_at = $3, secrets_reserved = 0

@@ -130,7 +130,7 @@ impl Connectors {
             rotate_every_days: wanted.rotate_every_days,
             secret_version: i64::from(has_secret),
             secret_minted: false,
-            secret_values: secrets::count(&wanted.secrets),
+            secret_values: Some(secrets::count(&wanted.secrets)),
         };
         let new = NewOperation {
             id: operation_id,

@@ -20,9 +20,9 @@ macro_rules! columns {
 
 /// One connector by id.
 pub(super) const SELECT: &str = concat!("SELECT ", columns!(), " FROM connector WHERE id = $1");
-/// The same, locked.
+/// The same, locked, and not against an event that is written down for it ([`crate::events::emit`]).
 pub(super) const SELECT_FOR_UPDATE: &str =
-    concat!("SELECT ", columns!(), " FROM connector WHERE id = $1 FOR UPDATE");
+    concat!("SELECT ", columns!(), " FROM connector WHERE id = $1 FOR NO KEY UPDATE");
 /// A slice of a tenant's list; a filter that is null takes all.
 pub(super) const LIST: &str = concat!(
     "SELECT ",
@@ -91,7 +91,7 @@ impl Known {
             version: secret_version,
             set_at: secret_set_at,
             minted: self.secret_minted,
-            values: self.secrets,
+            values: Some(self.secrets),
         };
         InForce { name, config, verify, rotate_every_days, secret, retiring }
     }
@@ -99,7 +99,7 @@ impl Known {
     /// The same as an operation is told of it, with another version of its secret.
     pub(super) fn as_candidate(&self, slug: &Slug, secret_version: i64) -> Candidate {
         let Connector { kind, name, config, verify, rotate_every_days, .. } = self.connector.clone();
-        let (slug, secret_minted, secret_values) = (slug.clone(), false, self.secrets);
+        let (slug, secret_minted, secret_values) = (slug.clone(), false, Some(self.secrets));
         Candidate {
             slug,
             kind,

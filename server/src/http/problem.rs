@@ -29,7 +29,7 @@ impl IntoResponse for Error {
                 if error.is_unavailable() {
                     let problem = Problem::new(
                         ProblemCode::Unavailable,
-                        "the database does not answer; try again shortly",
+                        "the database does not answer, or is too busy for this; try again shortly",
                     );
                     response(&problem, Some(STORE_RETRY_AFTER))
                 } else {
@@ -62,10 +62,14 @@ pub(super) fn response(problem: &Problem, retry_after: Option<Duration>) -> Resp
         headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"integraci\""));
     }
     if let Some(wait) = retry_after {
-        // Whole seconds, rounded up: zero would invite the client back at once.
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().max(1)));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
     }
     response
+}
+
+/// A wait as `Retry-After` says it: rounded up, and never zero, which would invite the client back at once.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
 }
 
 /// The answer to a panic in a handler; the panic itself is logged by the panic hook.
@@ -83,4 +87,16 @@ pub(super) async fn no_such_address(uri: Uri) -> Response {
 
 pub(super) async fn no_such_method() -> Response {
     response(&Problem::new(ProblemCode::MethodNotAllowed, "this address does not have that method"), None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_that_are_not_too_few() {
+        for (millis, told) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (59_999, 60)] {
+            assert_eq!(whole_seconds(Duration::from_millis(millis)), told, "{millis}");
+        }
+    }
 }

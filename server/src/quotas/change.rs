@@ -21,6 +21,17 @@ use crate::tenants::places;
 /// How long to wait before asking again, where a system did not say what is in use.
 const SYSTEM_RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// How long to wait where the limits were changed by another at the same time.
+const CHANGE_RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What systems said is in use there.
+#[derive(Debug, Default)]
+pub(crate) struct InSystems {
+    /// Who was asked: of the others nothing is known, whatever `used` lacks.
+    asked: BTreeSet<System>,
+    used: Usage,
+}
+
 /// What is to take the place of the limits there are.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Change<'a> {
@@ -60,6 +71,11 @@ impl Change<'_> {
         self.asks_for(now) && self.limit(now) < now.limit()
     }
 
+    /// The systems in which it lowers a limit.
+    fn lowers_in(&self, standing: &Standing) -> BTreeSet<System> {
+        standing.dimensions.iter().filter(|it| self.lowers(it)).filter_map(Stands::system).collect()
+    }
+
     /// What is in use of all that the change lowers in systems.
     ///
     /// # Errors
@@ -70,15 +86,14 @@ impl Change<'_> {
         cells: &Cells,
         tenant: TenantId,
         now: OffsetDateTime,
-    ) -> Result<Usage, Error> {
+    ) -> Result<InSystems, Error> {
         let standing = stands::read(&mut store.tenant_tx(tenant).await?, now).await?;
-        let lowered = standing.dimensions.iter().filter(|it| self.lowers(it));
-        let systems: BTreeSet<System> = lowered.filter_map(Stands::system).collect();
+        let asked = self.lowers_in(&standing);
         let mut used = Usage::new();
-        if systems.is_empty() {
-            return Ok(used);
+        if asked.is_empty() {
+            return Ok(InSystems::default());
         }
-        for (system, answer) in systems::ask(store, cells, tenant, systems).await? {
+        for (system, answer) in systems::ask(store, cells, tenant, asked.iter().copied()).await? {
             match answer {
                 Answer::Used(usage) => used.extend(usage),
                 Answer::NoPlace => {}
@@ -92,22 +107,24 @@ impl Change<'_> {
                 }
             }
         }
-        Ok(used)
+        Ok(InSystems { asked, used })
     }
 
     /// Puts the change in force, unless more is in use than it allows. Whether a system is to be brought to
     /// it. The tenant is locked by now, and `standing` read under the quota's lock.
     ///
     /// # Errors
-    /// `quota_below_use` with all that is over, or the store's.
+    /// `quota_below_use` with all that is over, `unavailable` where it lowers a limit in a system that was not
+    /// asked, because others changed limits meanwhile, or the store's.
     pub(super) async fn put(
         &self,
         tx: &mut TenantTx,
         standing: &Standing,
-        in_systems: &Usage,
+        in_systems: &InSystems,
         now: OffsetDateTime,
     ) -> Result<bool, Error> {
-        let over = self.over(standing, in_systems);
+        self.refuse_unless_asked(standing, in_systems)?;
+        let over = self.over(standing, &in_systems.used);
         if let [first, others @ ..] = &over[..] {
             let detail = match others.len() {
                 0 => first.detail.clone(),
@@ -125,19 +142,33 @@ impl Change<'_> {
         Ok(moved.filter_map(Stands::system).any(|system| lived_in.contains(&system)))
     }
 
-    /// Whatever is more in use than the change allows, each at its place in the request.
+    /// Which systems were to be asked was read under no lock.
+    fn refuse_unless_asked(&self, standing: &Standing, in_systems: &InSystems) -> Result<(), Error> {
+        let lowered = self.lowers_in(standing);
+        let Some(system) = lowered.difference(&in_systems.asked).next() else { return Ok(()) };
+        let detail = format!(
+            "limits in {} were changed by somebody else at the same time, so what is in use there is not known yet; \
+             try again",
+            system.title()
+        );
+        let problem = Box::new(Problem::new(ProblemCode::Unavailable, detail));
+        Err(Error::Later { problem, retry_after: CHANGE_RETRY_AFTER })
+    }
+
+    /// Whatever is more in use than a limit that the change lowers, each at its place in the request. To be over
+    /// already, after a reset or on a smaller plan, is no reason to refuse what does not lower the limit.
     fn over(&self, standing: &Standing, in_systems: &Usage) -> Vec<FieldProblem> {
         let refuses = self.on_exceed(standing) == OnExceed::Refuse;
-        let over = standing.dimensions.iter().filter_map(|now| {
+        let over = standing.dimensions.iter().filter(|it| self.lowers(it)).filter_map(|now| {
             let used = match now.dimension.holds {
                 Holds::Taken | Holds::Counted => now.used? + now.reserved,
-                // What is only billed may be over, and a month that is over already stays so.
-                Holds::Metered if refuses && self.lowers(now) => now.used?,
-                Holds::In(_) if self.lowers(now) => *in_systems.get(now.dimension.name)?,
-                Holds::Metered | Holds::Requests | Holds::In(_) => return None,
+                // What is only billed may be over.
+                Holds::Metered if refuses => now.used?,
+                Holds::In(_) => *in_systems.get(now.dimension.name)?,
+                Holds::Metered | Holds::Requests => return None,
             };
             let limit = self.limit(now);
-            (self.asks_for(now) && used > limit).then(|| self.fault(now, limit, used))
+            (used > limit).then(|| self.fault(now, limit, used))
         });
         over.collect()
     }
@@ -169,7 +200,7 @@ impl Change<'_> {
 pub(crate) async fn change_plan(
     tx: &mut TenantTx,
     plan: &Plan,
-    in_systems: &Usage,
+    in_systems: &InSystems,
     now: OffsetDateTime,
 ) -> Result<bool, Error> {
     let standing = stands::lock(tx, now).await?;
@@ -217,4 +248,62 @@ async fn write_plan(tx: &mut TenantTx, plan: &Plan) -> Result<(), StoreError> {
 /// Limits as two columns, for `unnest`.
 pub(super) fn columns(limits: &BTreeMap<String, i64>) -> (Vec<&str>, Vec<i64>) {
     limits.iter().map(|(name, limit)| (name.as_str(), *limit)).unzip()
+}
+
+#[cfg(test)]
+mod tests {
+    use integraci_api::quotas::dimension;
+
+    use super::*;
+    use crate::plans::Plans;
+
+    /// A dimension under the free plan.
+    fn stands(name: &str, own: Option<i64>, used: Option<i64>) -> Stands {
+        let plan = Plans::shipped().get("free").unwrap().limits[name];
+        Stands { dimension: dimension(name).unwrap(), plan, own, used, reserved: 0 }
+    }
+
+    fn own(name: &str, limit: i64) -> QuotaSet {
+        QuotaSet { limits: BTreeMap::from([(name.to_owned(), limit)]), ..QuotaSet::default() }
+    }
+
+    #[test]
+    fn a_limit_that_another_raised_meanwhile_is_not_lowered_unasked() {
+        let wanted = own("nats_connections", 50);
+        let change = Change::Own(&wanted);
+        // 20 by the plan when it was read, 100 once it is locked.
+        let read = Standing::of(vec![stands("nats_connections", None, None)]);
+        let locked = Standing::of(vec![stands("nats_connections", Some(100), None)]);
+        assert_eq!(change.lowers_in(&read), BTreeSet::new());
+        let unasked = change.refuse_unless_asked(&locked, &InSystems::default());
+        let Err(Error::Later { problem, .. }) = unasked else { panic!("{unasked:?}") };
+        assert_eq!(problem.code, ProblemCode::Unavailable);
+        assert!(change.refuse_unless_asked(&read, &InSystems::default()).is_ok());
+        let asked = InSystems { asked: BTreeSet::from([System::Nats]), used: Usage::new() };
+        assert!(change.refuse_unless_asked(&locked, &asked).is_ok());
+        let used = Usage::from([("nats_connections", 60)]);
+        assert_eq!(change.over(&locked, &used)[0].pointer, "/limits/nats_connections");
+    }
+
+    #[test]
+    fn only_a_lowered_limit_is_refused_for_being_below_use() {
+        let over = |own_limit, wanted| {
+            let standing = Standing::of(vec![stands("connectors", own_limit, Some(9))]);
+            let wanted = own("connectors", wanted);
+            Change::Own(&wanted).over(&standing, &Usage::new()).len()
+        };
+        assert_eq!((over(Some(5), 4), over(Some(5), 5), over(Some(5), 7)), (1, 0, 0));
+        assert_eq!((over(Some(20), 8), over(Some(20), 9)), (1, 0));
+    }
+
+    #[test]
+    fn a_plan_is_not_at_fault_for_the_tenants_own_limit() {
+        let plans = Plans::shipped();
+        let to = Change::Plan(plans.get("free").unwrap());
+        let mut standing = Standing::of(vec![stands("connectors", Some(2), Some(9))]);
+        assert_eq!(to.over(&standing, &Usage::new()), []);
+        standing.dimensions[0] = Stands { plan: 20, own: None, ..stands("connectors", None, Some(9)) };
+        let detail = &to.over(&standing, &Usage::new())[0].detail;
+        assert!(detail.contains("`free` allows 3 connectors and 9 are in use"), "{detail}");
+    }
 }

@@ -22,12 +22,12 @@ use serde_json::{Value, json};
 use crate::accounts::TenantAuthority;
 use crate::error::Error;
 use crate::events::{self, Kind};
-use crate::isolation::{Cells, Usage};
+use crate::isolation::Cells;
 use crate::source::Source;
 use crate::store::{Store, StoreError, TenantTx};
 use crate::tenants;
 
-pub(crate) use change::{Change, change_plan};
+pub(crate) use change::{Change, InSystems, change_plan};
 pub use plans::apply_plans;
 pub(crate) use plans::begin;
 
@@ -60,7 +60,7 @@ impl Quotas {
     /// # Errors
     /// `invalid_request`, `forbidden` for a tenant's own token, `not_found`, `busy` while the tenant is made
     /// or removed, `precondition_failed`, `quota_below_use` at `/limits/…`, `unavailable` where a system does
-    /// not tell what is in use of a limit that is lowered, or the store's.
+    /// not tell what is in use of a limit that is lowered, or limits were changed meanwhile, or the store's.
     pub async fn set(
         &self,
         by: &TenantAuthority,
@@ -70,6 +70,9 @@ impl Quotas {
         refuse_unless_platform(by)?;
         wanted.check().map_err(Error::invalid)?;
         let (change, now) = (Change::Own(wanted), self.source.now());
+        // Looked at again under the lock; no system is asked about a tenant whose limits cannot change now.
+        let tenant = tenants::read_for(&mut self.store.tenant_tx(by.tenant()).await?).await?;
+        tenants::refuse_unless_active(&tenant)?;
         // No transaction waits for a system. What is used there meanwhile is used under the limit there was.
         let in_systems = change.used_in_systems(&self.store, &self.cells, by.tenant(), now).await?;
         let mut tx = self.store.tenant_tx(by.tenant()).await?;
@@ -105,7 +108,7 @@ impl Quotas {
             return Ok(());
         }
         let standing = stands::lock(&mut tx, now).await?;
-        if Change::Own(&none).put(&mut tx, &standing, &Usage::new(), now).await? {
+        if Change::Own(&none).put(&mut tx, &standing, &InSystems::default(), now).await? {
             tenants::places_changed(&mut tx, self.source, &tenant).await?;
         }
         self.tell(&mut tx, Kind::QuotaReset, json!({})).await?;

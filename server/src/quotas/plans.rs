@@ -95,7 +95,8 @@ async fn apply_to_some(store: &Store, plan: &Plan) -> Result<usize, StoreError> 
 }
 
 /// Gives tenants whose plan the configuration does not have the limits that they lack, of dimensions that are
-/// new since: the least that any plan has.
+/// new since: the least that any plan has. `secrets` that are 0 are lacking too: when it began to be counted
+/// (migration 0010) the plans were not known.
 async fn keep_what_is_left(store: &Store, plans: &Plans) -> Result<(), StoreError> {
     let on = || StoreError::on("keep the limits of plans that are no more");
     let names: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
@@ -126,13 +127,21 @@ async fn keep_what_is_left(store: &Store, plans: &Plans) -> Result<(), StoreErro
         .collect();
     let (dimensions, limits) = columns(&least);
     sqlx::query(
-        "INSERT INTO quota (tenant_id, dimension, plan_max)
-         SELECT t.id, l.dimension, l.max FROM tenant t, unnest($2::text[], $3::bigint[]) AS l (dimension, max)
-         WHERE t.plan <> ALL ($1) AND NOT t.canary ON CONFLICT DO NOTHING",
+        "WITH left_over AS (SELECT id FROM tenant WHERE plan <> ALL ($1) AND NOT canary ORDER BY id FOR NO KEY UPDATE),
+         changed AS (
+           INSERT INTO quota AS q (tenant_id, dimension, plan_max)
+           SELECT id, dimension, max FROM left_over, unnest($2::text[], $3::bigint[]) AS l (dimension, max)
+           ORDER BY id, dimension
+           ON CONFLICT (tenant_id, dimension) DO UPDATE SET plan_max = excluded.plan_max
+             WHERE q.dimension = 'secrets' AND q.plan_max = 0 AND excluded.plan_max > 0
+           RETURNING tenant_id, dimension)
+         UPDATE tenant SET spec_revision = spec_revision + 1
+         WHERE id IN (SELECT tenant_id FROM changed WHERE dimension = ANY ($4))",
     )
     .bind(&names)
     .bind(&dimensions)
     .bind(&limits)
+    .bind(held_in_systems())
     .execute(tx.conn())
     .await
     .map_err(on())?;

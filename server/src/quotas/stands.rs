@@ -135,6 +135,13 @@ pub(super) async fn lock(tx: &mut TenantTx, now: OffsetDateTime) -> Result<Stand
 }
 
 impl Standing {
+    /// Of these dimensions, with nothing else set.
+    #[cfg(test)]
+    pub(super) const fn of(dimensions: Vec<Stands>) -> Self {
+        let (plan_on_exceed, own_on_exceed) = (OnExceed::Allow, None);
+        Self { dimensions, plan_on_exceed, own_on_exceed, revision: 0, updated_at: None, operation: None }
+    }
+
     /// As the API shows it.
     pub(super) fn into_quota(self, tenant: TenantId) -> Quota {
         let of = |amount: fn(&Stands) -> Option<i64>| -> BTreeMap<String, i64> {

@@ -12,11 +12,16 @@
 //!   and after, and `moved.sql`: what was reserved is used, or given back.
 //!
 //! Rows of one quota are locked in the order of their dimensions, after the tenant and the counted row; a
-//! transaction that moves them more than once names all of them the first time, with moves of 0.
+//! transaction that moves them more than once names all of them the first time, with moves of 0. While it holds
+//! them it may write an event down ([`emit`]), whose foreign keys lock the tenant's connectors FOR KEY SHARE: so
+//! nobody locks a connector harder than FOR NO KEY UPDATE before a quota's rows, but who removes it or gives it
+//! another name. One that is being removed is told nothing, and of two that do meet after all the database undoes
+//! one, which is tried again.
 //!
 //! **[`Holds::Counted`]**: what ends by itself with time (API tokens) is counted when another is made, by whoever has
 //! locked the quota's row with [`counted_limit`].
 //!
+//! [`emit`]: crate::events::emit
 //! [`Holds::Taken`]: integraci_api::quotas::Holds::Taken
 //! [`Holds::Counted`]: integraci_api::quotas::Holds::Counted
 
@@ -81,9 +86,13 @@ pub(crate) async fn exceeded(
 pub(crate) fn refusal(full: &[Full]) -> Error {
     let facts: Vec<_> = full.iter().map(Full::words).collect();
     let names: Vec<_> = full.iter().map(|it| format!("`{}`", it.dimension)).collect();
+    // A token stays on the list; what counts is that it is in force.
+    let only_tokens = full.iter().all(|it| it.dimension == "api_tokens");
+    let remedy = if only_tokens { "revoke one" } else { "remove one" };
     let detail = format!(
-        "{}; remove one, raise the tenant's quota {}, or move it to a larger plan",
+        "{}; {}, raise the tenant's quota {}, or move it to a larger plan",
         facts.join(", and "),
+        remedy,
         names.join(" and ")
     );
     Problem::new(ProblemCode::QuotaExceeded, detail).into()
@@ -132,6 +141,8 @@ mod tests {
             "the tenant may have 6 secrets and 6 are in use; remove one, raise the tenant's quota `secrets`, or move \
              it to a larger plan"
         );
+        let tokens = text(&[Full { dimension: "api_tokens".to_owned(), ..full(6, 0, 1) }]);
+        assert!(tokens.contains("6 are in use; revoke one, raise"), "{tokens}");
         let busy = text(&[full(4, 1, 2)]);
         assert!(
             busy.contains("5 are in use, 1 of them for what is still being made, where 2 more are wanted;"),

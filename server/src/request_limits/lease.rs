@@ -9,6 +9,8 @@ use crate::store::{PlatformTx, Store, StoreError};
 /// What a replica may spend of a window.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Lease {
+    /// Which window: when it began, in microseconds since 1970.
+    pub(super) window: i64,
     /// How many requests; 0: all of the window's are given out.
     pub(super) size: i64,
     /// How many of the window's are given out by now, to all.
@@ -19,6 +21,7 @@ pub(super) struct Lease {
 
 #[derive(sqlx::FromRow)]
 struct Row {
+    starts_us: i64,
     lease: i64,
     granted: i64,
     ends_in_us: i64,
@@ -46,6 +49,7 @@ pub(super) async fn take(
            RETURNING lease, granted
          )
          SELECT coalesce(leased.lease, 0) AS lease, coalesce(leased.granted, $2) AS granted,
+                (extract(epoch FROM starts) * 1000000)::bigint AS starts_us,
                 (extract(epoch FROM starts + length - now()) * 1000000)::bigint AS ends_in_us
          FROM this LEFT JOIN leased ON true",
     )
@@ -58,7 +62,7 @@ pub(super) async fn take(
     .map_err(StoreError::on("take a lease of requests"))?;
     tx.commit().await?;
     let ends_in = Duration::from_micros(row.ends_in_us.try_into().unwrap_or_default());
-    Ok(Lease { size: row.lease, granted: row.granted, ends_in })
+    Ok(Lease { window: row.starts_us, size: row.lease, granted: row.granted, ends_in })
 }
 
 /// How many requests of the window that is under way were given out to replicas: at least as many as were

@@ -93,15 +93,15 @@ impl RequestLimits {
         let mut taken = Vec::with_capacity(2);
         for (whose, subject, limit) in [token].into_iter().chain(tenant) {
             let share = self.share(subject);
-            let standing = self.take(&share, whose, subject, limit).await?;
-            if standing.has_room {
-                taken.push((share, standings.len()));
+            let (standing, window) = self.take(&share, whose, subject, limit).await?;
+            if let Some(window) = window {
+                taken.push((share, window, standings.len()));
             }
             standings.push(standing);
         }
         if taken.len() < standings.len() {
-            for (share, n) in taken {
-                if share.lock().await.give_back(Instant::now()) {
+            for (share, window, n) in taken {
+                if share.lock().await.give_back(window, Instant::now()) {
                     standings[n].remaining += 1;
                 }
             }
@@ -110,20 +110,21 @@ impl RequestLimits {
     }
 
     /// Takes one request out of a subject's share, and a lease first where that is used up. Of several
-    /// requests at once one asks the database, and the others wait for it.
+    /// requests at once one asks the database, and the others wait for it. Says of which window it was taken,
+    /// if it was.
     async fn take(
         &self,
         share: &tokio::sync::Mutex<Share>,
         whose: Whose,
         subject: Uuid,
         limit: i64,
-    ) -> Result<Standing, StoreError> {
+    ) -> Result<(Standing, Option<i64>), StoreError> {
         let mut share = share.lock().await;
         loop {
             let now = Instant::now();
-            let has_room = match share.take(limit, now) {
-                Step::Taken => true,
-                Step::Refused => false,
+            let window = match share.take(limit, now) {
+                Step::Taken(window) => Some(window),
+                Step::Refused => None,
                 Step::Ask => {
                     let lease =
                         lease::take(&self.store, subject, limit, lease_size(limit), self.window).await?;
@@ -132,7 +133,9 @@ impl RequestLimits {
                 }
             };
             let (remaining, ends_in) = (share.remaining(limit), share.ends_in(now));
-            return Ok(Standing { whose, limit, window: self.window, remaining, ends_in, has_room });
+            let has_room = window.is_some();
+            let standing = Standing { whose, limit, window: self.window, remaining, ends_in, has_room };
+            return Ok((standing, window));
         }
     }
 

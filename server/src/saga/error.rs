@@ -147,7 +147,7 @@ impl StepError {
 impl From<StoreError> for StepError {
     fn from(error: StoreError) -> Self {
         if error.is_unavailable() {
-            Self::gone("The database does not answer.")
+            Self::gone("The database does not answer, or another change was in the way.")
         } else {
             tracing::error!(error = &error as &dyn std::error::Error, "a step's statement failed");
             Self::broken("The database refused a statement.")

@@ -51,7 +51,8 @@ impl StoreError {
         move |source| Self::new(operation, source)
     }
 
-    /// Whether the database could not be reached, or had no connection free: worth another try.
+    /// Whether the database could not be reached, had no connection free, or undid this in favour of another
+    /// transaction that was in its way: worth another try.
     #[must_use]
     pub fn is_unavailable(&self) -> bool {
         match &self.source {
@@ -59,10 +60,7 @@ impl StoreError {
             | sqlx::Error::Tls(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed => true,
-            // Class 57 is operator intervention (shutdown, crash), 53 insufficient resources, 08 connection.
-            sqlx::Error::Database(error) => error
-                .code()
-                .is_some_and(|code| ["57", "53", "08"].iter().any(|class| code.starts_with(class))),
+            sqlx::Error::Database(error) => error.code().is_some_and(|code| is_passing(&code)),
             _ => false,
         }
     }
@@ -75,6 +73,13 @@ impl StoreError {
             _ => None,
         }
     }
+}
+
+/// Whether what an SQLSTATE says passes by itself.
+fn is_passing(code: &str) -> bool {
+    // Class 57 is operator intervention (shutdown, crash), 53 insufficient resources, 08 connection; 40P01 is a
+    // deadlock, and 40001 a transaction that cannot be put in order with the others.
+    matches!(code, "40P01" | "40001") || ["57", "53", "08"].iter().any(|class| code.starts_with(class))
 }
 
 /// A transaction that sees one tenant's rows.

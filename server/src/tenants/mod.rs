@@ -8,14 +8,14 @@ pub(crate) mod places;
 mod reconcile;
 mod row;
 mod sagas;
+mod update;
 
 use std::sync::Arc;
 
 use integraci_api::operations::{Operation, OperationKind};
-use integraci_api::tenants::{Tenant, TenantCreate, TenantFilter, TenantUpdate};
+use integraci_api::tenants::{Tenant, TenantCreate, TenantFilter};
 use integraci_api::{OperationId, Page, Problem, ProblemCode, Slug, TenantId};
 use serde_json::json;
-use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::accounts::{Caller, PlatformAuthority, TenantAuthority};
@@ -23,10 +23,10 @@ use crate::billing::Billing;
 use crate::error::Error;
 use crate::events::{self, Kind};
 use crate::idempotency::{Answer, Once};
-use crate::isolation::{Cells, Usage};
+use crate::isolation::Cells;
 use crate::page::{Cursor, Slice};
-use crate::plans::{Plan, Plans};
-use crate::quotas::{self, Change};
+use crate::plans::Plans;
+use crate::quotas;
 use crate::saga::log;
 use crate::source::Source;
 use crate::store::{PlatformTx, Store, StoreError, TenantTx, Tx};
@@ -132,114 +132,6 @@ impl Tenants {
         match by.bound_to() {
             Some(tenant) => list(&mut self.store.tenant_tx(tenant).await?, filter, slice).await,
             None => list(&mut self.store.platform_tx().await?, filter, slice).await,
-        }
-    }
-
-    /// Changes a tenant. Its plan and whether it is suspended are the platform's to decide.
-    ///
-    /// # Errors
-    /// `invalid_request`, `forbidden`, `not_found`, `precondition_failed`, `busy`, `quota_below_use`
-    /// for a plan too small for what is used, `unavailable` where a system does not tell how much that is, or
-    /// the store's.
-    pub async fn update(
-        &self,
-        by: &TenantAuthority,
-        expected: Option<i64>,
-        wanted: &TenantUpdate,
-    ) -> Result<Tenant, Error> {
-        wanted.check().map_err(Error::invalid)?;
-        for (pointer, given) in [("/plan", wanted.plan.is_some()), ("/suspended", wanted.suspended.is_some())]
-        {
-            if given && !by.of_platform() {
-                return Err(Problem::new(ProblemCode::Forbidden, "only a platform token may change this")
-                    .at(pointer)
-                    .into());
-            }
-        }
-        let now = self.source.now();
-        let plan = wanted.plan.as_deref().map(|name| self.plans.get(name)).transpose();
-        let plan = plan.map_err(|fault| Error::invalid(vec![fault]))?;
-        let in_systems = match plan {
-            Some(plan) => self.used_of_what_it_lowers(by.tenant(), plan, now).await?,
-            None => Usage::new(),
-        };
-        let mut tx = self.store.tenant_tx(by.tenant()).await?;
-        let now_there = lock(&mut tx, by.tenant(), expected).await?;
-        refuse_unless_active(&now_there)?;
-        if let Some(plan) = plan.filter(|plan| plan.name != now_there.plan)
-            && quotas::change_plan(&mut tx, plan, &in_systems, now).await?
-        {
-            places_changed(&mut tx, self.source, &now_there).await?;
-        }
-        let row: Row = sqlx::query_as(row::UPDATE)
-            .bind(by.tenant().uuid())
-            .bind(&wanted.name)
-            .bind(&wanted.plan)
-            .bind(&wanted.owner_email)
-            .bind(wanted.labels.as_ref().map(sqlx::types::Json))
-            .bind(wanted.delete_protection)
-            .bind(wanted.suspended)
-            .bind(now)
-            .fetch_one(tx.conn())
-            .await
-            .map_err(StoreError::on("change a tenant"))?;
-        let mut tenant = row.into_tenant()?;
-        self.tell_update(&mut tx, &now_there, wanted).await?;
-        // One that is under way sees the change, or begins another when it ends.
-        if tenant.suspended != now_there.suspended && tenant.operation_id.is_none() {
-            let kind = OperationKind::TenantUpdate;
-            let operation = sagas::enqueue(&mut tx, self.source, kind, by.tenant(), &tenant.slug).await?;
-            tenant.operation_id = Some(operation.id);
-        }
-        if wanted.plan.is_some() || wanted.name.is_some() || wanted.owner_email.is_some() {
-            self.billing.wanted_changed(&mut tx, by.tenant(), &tenant.plan).await?;
-        }
-        tx.commit().await?;
-        Ok(tenant)
-    }
-
-    /// What the tenant uses in systems of all that another plan has less of.
-    async fn used_of_what_it_lowers(
-        &self,
-        tenant: TenantId,
-        plan: &Plan,
-        now: OffsetDateTime,
-    ) -> Result<Usage, Error> {
-        let its_own = read_for(&mut self.store.tenant_tx(tenant).await?).await?.plan;
-        if its_own == plan.name {
-            return Ok(Usage::new());
-        }
-        Change::Plan(plan).used_in_systems(&self.store, &self.cells, tenant, now).await
-    }
-
-    /// Tells which fields were given, and not what they hold: some of it is of people.
-    async fn tell_update(
-        &self,
-        tx: &mut TenantTx,
-        before: &Tenant,
-        wanted: &TenantUpdate,
-    ) -> Result<(), StoreError> {
-        let (id, object) = (before.id, before.id.to_string());
-        let fields = [
-            ("name", wanted.name.is_some()),
-            ("plan", wanted.plan.is_some()),
-            ("owner_email", wanted.owner_email.is_some()),
-            ("labels", wanted.labels.is_some()),
-            ("delete_protection", wanted.delete_protection.is_some()),
-        ];
-        let fields: Vec<_> = fields.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect();
-        if !fields.is_empty() {
-            let facts = json!({ "fields": fields });
-            events::emit(tx, self.source.uuid(), id, Kind::TenantUpdated, &object, facts).await?;
-        }
-        match wanted.suspended {
-            // One that is closed for another reason stays so.
-            Some(suspended) if suspended != before.suspended && !before.payment_overdue => {
-                let kind = if suspended { Kind::TenantSuspended } else { Kind::TenantResumed };
-                let facts = json!({ "reason": payment::REASON_PLATFORM });
-                events::emit(tx, self.source.uuid(), id, kind, &object, facts).await
-            }
-            _ => Ok(()),
         }
     }
 

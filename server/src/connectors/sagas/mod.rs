@@ -52,9 +52,9 @@ pub(super) struct Candidate {
     pub(super) secret_version: i64,
     /// The far side makes that version.
     pub(super) secret_minted: bool,
-    /// How many values that version has.
+    /// How many values that version has; see [`SecretInForce::values`].
     #[serde(default)]
-    pub(super) secret_values: i64,
+    pub(super) secret_values: Option<i64>,
 }
 
 impl Candidate {
