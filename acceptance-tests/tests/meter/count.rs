@@ -32,20 +32,32 @@ pub(crate) struct Event {
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Counts(BTreeMap<(&'static str, String, String, i64), i64>);
 
-/// So many events of some tenants, none of which is another. Some happened as an hour began or ended.
+/// So many events of some tenants, none of which is another. Some happened as an hour began or ended, and
+/// some as the month did, if it is not longer ago than events are counted; what then falls into which month
+/// on any other day is tested in the server, with a clock of its own.
 pub(crate) fn events(count: usize, tenants: usize) -> Vec<Event> {
     let latest_s = OffsetDateTime::now_utc().unix_timestamp();
+    let month_s = month_of(latest_s);
     let event = |id| {
         let at_s = latest_s - rand::random_range(0..SPREAD_S);
         let into_s = at_s.rem_euclid(HOUR_S);
         let at_s = match id % 10 {
             0 => at_s - into_s,
             1 => at_s - into_s - 1,
+            2 if latest_s - month_s < SPREAD_S => month_s,
+            3 if latest_s - month_s < SPREAD_S => month_s - 1,
             _ => at_s,
         };
         Event { tenant: id % tenants, id, kind: rand::random_range(0..TYPES.len()), at_s }
     };
     (0..count).map(event).collect()
+}
+
+/// When its month began.
+fn month_of(at_s: i64) -> i64 {
+    // The day of the month says how many days ago that was.
+    let day = OffsetDateTime::from_unix_timestamp(at_s).map_or(1, OffsetDateTime::day);
+    at_s - at_s.rem_euclid(24 * HOUR_S) - (i64::from(day) - 1) * 24 * HOUR_S
 }
 
 fn text(at_s: i64) -> String {
@@ -66,10 +78,7 @@ impl Counts {
         let mut counts = Self::default();
         for event in events {
             let hour_s = event.at_s - event.at_s.rem_euclid(HOUR_S);
-            // The day of the month says how many days ago it began.
-            let day = OffsetDateTime::from_unix_timestamp(event.at_s).map_or(1, OffsetDateTime::day);
-            let midnight_s = event.at_s - event.at_s.rem_euclid(24 * HOUR_S);
-            let month_s = midnight_s - (i64::from(day) - 1) * 24 * HOUR_S;
+            let month_s = month_of(event.at_s);
             for (what, start_s) in [("hour", hour_s), ("event", hour_s), ("month", month_s)] {
                 counts.add(what, &tenants[event.tenant], TYPES[event.kind].1, start_s, 1);
             }

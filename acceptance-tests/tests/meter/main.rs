@@ -1,6 +1,6 @@
 //! Many events, sent by several senders in batches that overlap, in no order, some of them twice, while
-//! servers are killed and started again; a batch without an answer is sent again. What the API and the
-//! database then tell of every hour and every month is held against a count that is made here, of the list
+//! servers are killed and started again; a batch without an answer is sent again, and so is one whose answer
+//! is thrown away, as if it was lost on its way. What the API and the database then tell of every hour and every month is held against a count that is made here, of the list
 //! that the events were made from.
 //!
 //! `make meter EVENTS=1000000`.
@@ -31,6 +31,8 @@ const KILLS: usize = 10;
 /// How many batches there are of few events, so that some are under way whenever a server is killed.
 const BATCHES_MIN: usize = 200;
 const BATCH_MAX: usize = 900;
+/// Of so many batches the first answer to one is lost.
+const LOST_OF: usize = 10;
 /// A batch that no server has taken by then is lost.
 const SENT_DEADLINE: Duration = Duration::from_secs(120);
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
@@ -56,6 +58,17 @@ fn main() -> ExitCode {
 struct Batch {
     tenant: usize,
     events: Vec<usize>,
+    /// Whether some of them are in no other batch: if none of it is new, it was counted before.
+    has_own: bool,
+}
+
+/// What became of what was sent.
+#[derive(Default)]
+struct Tally {
+    /// Batches that a server had begun to read when it was killed.
+    unanswered: AtomicUsize,
+    /// Batches that were counted without an answer, and were known when they came again.
+    known: AtomicUsize,
 }
 
 /// The servers, and where each listens.
@@ -85,18 +98,23 @@ fn run(wanted: usize) -> Result<(i64, u64)> {
     };
 
     let began = Instant::now();
-    let (next, lost) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let (next, tally) = (AtomicUsize::new(0), Tally::default());
+    let between_kills = (batches.len() / (KILLS + 1)).max(1);
     let send = || -> Result<()> {
         loop {
             let n = next.fetch_add(1, Ordering::Relaxed);
             let Some(batch) = batches.get(n) else { return Ok(()) };
             // The others are sending.
-            if n % (batches.len() / (KILLS + 1)) == 0 && n > 0 {
+            if n % between_kills == 0 && n > 0 {
                 fleet.kill(n % SERVERS)?;
             }
             let body =
                 json!({ "events": batch.events.iter().map(|n| events[*n].json()).collect::<Vec<_>>() });
-            fleet.send(&tenants[batch.tenant], &body, &lost)?;
+            let is_lost = n % LOST_OF == 0;
+            let (accepted, is_again) = fleet.send(&tenants[batch.tenant], &body, is_lost, &tally)?;
+            if is_again && batch.has_own && accepted == 0 {
+                tally.known.fetch_add(1, Ordering::Relaxed);
+            }
         }
     };
     thread::scope(|scope| {
@@ -105,14 +123,16 @@ fn run(wanted: usize) -> Result<(i64, u64)> {
             .into_iter()
             .try_for_each(|sender| sender.join().unwrap_or_else(|_| anyhow::bail!("a sender panicked")))
     })?;
-    let (took, lost) = (began.elapsed(), lost.into_inner());
+    let (took, unanswered, known) =
+        (began.elapsed(), tally.unanswered.into_inner(), tally.known.into_inner());
     let _ = writeln!(
         std::io::stderr(),
-        "{} batches in {:.1} s; {lost} had no answer and were sent again",
+        "{} batches in {:.1} s; {unanswered} were cut off, and {known} that were counted without an answer were known again",
         batches.len(),
         took.as_secs_f64()
     );
-    ensure!(lost > 0, "every batch was answered: nothing was killed while it mattered");
+    ensure!(unanswered > 0, "no batch was cut off: nothing was killed while it mattered");
+    ensure!(known > 0, "no batch was counted without an answer");
 
     let api = fleet.api(0)?;
     let told = Counts::told(&api, &tenants)?;
@@ -136,10 +156,15 @@ fn batches(events: &[Event]) -> Vec<Batch> {
             let mut events: Vec<_> = fresh.iter().chain(again).copied().collect();
             events.shuffle(&mut rng);
             if batches.len() % 5 == 0 {
-                batches.push(Batch { tenant, events: events.clone() });
+                batches.push(Batch { tenant, events: events.clone(), has_own: false });
             }
-            batches.push(Batch { tenant, events });
+            batches.push(Batch { tenant, events, has_own: false });
         }
+    }
+    let mut times = vec![0; events.len()];
+    batches.iter().flat_map(|batch| &batch.events).for_each(|n| times[*n] += 1);
+    for batch in &mut batches {
+        batch.has_own = batch.events.iter().any(|n| times[*n] == 1);
     }
     batches.shuffle(&mut rng);
     batches
@@ -151,9 +176,11 @@ impl Fleet<'_> {
         Api::new(&endpoint, Some(self.world.token()))
     }
 
-    /// Sends a batch to one server or another until one has taken it.
-    fn send(&self, tenant: &str, body: &Value, lost: &AtomicUsize) -> Result<()> {
+    /// Sends a batch to one server or another until one has taken it, and again if its first answer is to be
+    /// lost; how many of its events were accepted at last, and whether it was sent more than once.
+    fn send(&self, tenant: &str, body: &Value, mut is_lost: bool, tally: &Tally) -> Result<(u64, bool)> {
         let began = Instant::now();
+        let mut is_again = false;
         loop {
             let api = self.api(rand::random_range(0..SERVERS))?;
             let path = format!("/v1/tenants/{tenant}/events");
@@ -161,10 +188,17 @@ impl Fleet<'_> {
                 Ok(answer) if answer.status < 500 => {
                     let answer = answer.expect(200)?;
                     ensure!(answer.body["rejected"] == json!([]), "events were rejected: {}", answer.body);
-                    return Ok(());
+                    if !is_lost {
+                        return Ok((answer.body["accepted"].as_u64().context("accepted")?, is_again));
+                    }
+                    (is_lost, is_again) = (false, true);
                 }
                 unanswered => {
-                    lost.fetch_add(1, Ordering::Relaxed);
+                    // Where nothing listens nothing was cut off.
+                    if unanswered.as_ref().is_err_and(|error| !is_refused(error)) {
+                        is_again = true;
+                        tally.unanswered.fetch_add(1, Ordering::Relaxed);
+                    }
                     if began.elapsed() > SENT_DEADLINE {
                         unanswered.context("a batch was never taken")?.expect(200)?;
                     }
@@ -183,4 +217,9 @@ impl Fleet<'_> {
         server.endpoint().clone_into(&mut endpoint);
         Ok(())
     }
+}
+
+/// Whether nothing was sent, as no connection was made.
+fn is_refused(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect)
 }
