@@ -3,7 +3,8 @@
 //! Every replica runs one; a tenant's events are told by whichever has claimed the tenant, so that they
 //! are told in order. What a stream has acknowledged is removed. A replica that dies between the two is
 //! replaced once its claim has run out, and tells the same events again under the same ids, which the
-//! stream takes for what they are. Where NATS is away, or the tenant is closed, the events wait.
+//! stream takes for what they are. Where NATS is away, or the tenant is closed, the events wait. One
+//! that is larger than the tenant's account allows is not told: it would hold up all after it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -137,12 +138,21 @@ impl Publisher {
         };
         let rows = self.first(tenant).await?;
         let events: Vec<_> = rows.iter().filter_map(|row| told(tenant, row)).collect();
-        let (acknowledged, failure) = nats.events_tell(&TenantNames::of(&slug), &events, CLAIM / 2).await;
+        let names = TenantNames::of(&slug);
+        let (acknowledged, failure) = nats.events_tell(&names, &events, CLAIM / 2).await;
         if let Some(failure) = &failure {
             tracing::info!(%tenant, error = %failure, "a tenant's events wait");
         }
-        let done: Vec<Uuid> = events[..acknowledged].iter().map(|event| event.id).collect();
+        let mut done: Vec<Uuid> = events[..acknowledged].iter().map(|event| event.id).collect();
         metrics::counter!("integraci_events_published_total").increment(done.len() as u64);
+        if let (Some(_), Some(event)) = (&failure, events.get(acknowledged))
+            && nats.event_fits(&names, event).await == Ok(false)
+        {
+            let Told { id, kind, .. } = event;
+            tracing::error!(%tenant, %id, %kind, "an event is larger than the tenant's account allows; it is not told");
+            metrics::counter!("integraci_events_set_aside_total").increment(1);
+            done.push(*id);
+        }
         self.let_go(claimed, &done, failure.is_some()).await
     }
 

@@ -65,6 +65,13 @@ impl StoreError {
         }
     }
 
+    /// Whether a value is one that Postgres does not take (class 22): another try ends the same way.
+    #[must_use]
+    pub fn is_of_data(&self) -> bool {
+        matches!(&self.source, sqlx::Error::Database(error)
+            if error.code().is_some_and(|code| code.starts_with("22")))
+    }
+
     /// The name of the unique constraint that an insert ran into, if it was that.
     #[must_use]
     pub fn unique_violation(&self) -> Option<&str> {

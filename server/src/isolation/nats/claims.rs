@@ -222,6 +222,12 @@ impl AccountClaims {
         self.name == name && tagged(OWNER_TAG) && tagged(origin)
     }
 
+    /// Whether a message of so many bytes is one that the account lets through.
+    pub(super) fn lets_through(&self, bytes: usize) -> bool {
+        let limit = self.nats.get("limits").and_then(|limits| limits["payload"].as_i64());
+        limit.is_none_or(|limit| limit < 0 || u64::try_from(limit).is_ok_and(|limit| bytes as u64 <= limit))
+    }
+
     /// Whether all users are shut out.
     pub(super) fn is_suspended(&self) -> bool {
         self.revocations().contains_key(EVERYBODY)

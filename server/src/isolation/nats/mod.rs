@@ -185,6 +185,17 @@ impl Nats {
         (acknowledged, failure)
     }
 
+    /// Whether an event is small enough for the tenant's account to let it through.
+    ///
+    /// # Errors
+    /// The servers did not tell, or the tenant has no account.
+    pub async fn event_fits(&self, tenant: &TenantNames, event: &Told) -> Result<bool, SystemError> {
+        let gone = || error("account_read", ErrorClass::Gone, "the tenant has no account");
+        let keys = self.account_keys(tenant).await?.ok_or_else(gone)?;
+        let claims = self.account(&keys.account()).await?.claims.ok_or_else(gone)?;
+        Ok(claims.lets_through(event.bytes()))
+    }
+
     fn facts(&self, account: String, tenant: &TenantNames) -> Facts {
         Facts::from([
             ("url", self.config.servers.join(",")),

@@ -142,6 +142,7 @@ fn is_as(found: &Config, wanted: &Config) -> bool {
         && (wanted.max_message_size == 0 || found.max_message_size == wanted.max_message_size)
         && found.duplicate_window == wanted.duplicate_window
         && found.num_replicas == wanted.num_replicas
+        && found.no_ack == wanted.no_ack
         && found.deny_delete
         && found.deny_purge
         && found.sources.as_ref().is_none_or(Vec::is_empty)
@@ -192,6 +193,16 @@ pub struct Told {
     pub kind: String,
     /// What is told.
     pub body: Vec<u8>,
+}
+
+/// What is sent beside the body: the line of the version, that of the id, and an empty one.
+const HEADER_BYTES: usize = "NATS/1.0\r\nNats-Msg-Id: \r\n\r\n".len() + uuid::fmt::Hyphenated::LENGTH;
+
+impl Told {
+    /// How many bytes of an account's limit of a message it takes.
+    pub(super) const fn bytes(&self) -> usize {
+        HEADER_BYTES + self.body.len()
+    }
 }
 
 /// Puts an event into the stream. That it is there already is success.
