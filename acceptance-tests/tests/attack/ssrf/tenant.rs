@@ -63,7 +63,7 @@ impl Tenant {
 
     /// Sets its quota, which its webhooks are told of that ask for it.
     pub(super) fn quota_set(&self, connectors: u32) -> Result<()> {
-        let limits = json!({ "limits": { "connectors": connectors } });
+        let limits = json!({ "limits": { "connectors": connectors, "secrets": 4 * connectors } });
         self.api.put(&format!("/v1/tenants/{}/quota", self.id), &limits)?.expect(200).map(drop)
     }
 
