@@ -45,6 +45,10 @@ impl Metrics {
             "Requests refused because there were too many, by the limit"
         );
         metrics::describe_counter!("integraci_events_published_total", "Events told to tenants");
+        metrics::describe_counter!(
+            "integraci_events_set_aside_total",
+            "Events that were not told, because they are larger than their tenant's account allows"
+        );
         metrics::describe_gauge!("integraci_events_waiting", "Events that are not told yet");
         metrics::describe_counter!(
             "integraci_connector_checks_total",

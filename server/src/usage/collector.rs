@@ -3,9 +3,9 @@
 //! Every replica runs one. Which accounts have something is asked of the system account, so that a tenant
 //! that publishes nothing costs no connection; a tenant that does is read by whichever replica has claimed
 //! it. A message is acknowledged once what it holds is counted: where a replica dies between the two the
-//! message is read again, and its events are duplicates. What is refused of the messages that
-//! were read in one go is told to the tenant as one event, once or more often, and they are acknowledged too. Where NATS is away, or the tenant is closed or uses all its
-//! connections, the messages wait, and once the stream is full who publishes is refused.
+//! message is read again, and its events are duplicates. What is refused of the messages that were read in one go is
+//! told to the tenant as one event, once or more often, and they are acknowledged too. Where NATS is away, or the tenant is
+//! closed or uses all its connections, the messages wait, and once the stream is full who publishes is refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

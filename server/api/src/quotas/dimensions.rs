@@ -140,7 +140,7 @@ pub const DIMENSIONS: &[Dimension] = &[
     in_system(
         System::OpenBao,
         "openbao_requests_per_second",
-        "requests to the tenant's OpenBao namespace in a second",
+        "requests to the tenant's OpenBao namespace in a second, from each address",
         Unit::Ones,
         20, // the platform, which counts too, asks eight things at once to see whether all is as it should be
         1_000_000,
