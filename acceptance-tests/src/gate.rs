@@ -83,6 +83,10 @@ async fn relay(mut client: TcpStream, target: String, mut mode: watch::Receiver<
         Mode::Open | Mode::Deaf | Mode::Slow => {}
     }
     let Ok(system) = TcpStream::connect(&target).await else { return };
+    // Passed on at once, as without a gate: else what is left of a long message waits for an answer to the rest.
+    if client.set_nodelay(true).is_err() || system.set_nodelay(true).is_err() {
+        return;
+    }
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_system, mut to_system) = system.into_split();
     let mut now = mode.clone();
