@@ -2,7 +2,7 @@
 //! tells of its payments, and a statement of every day.
 //!
 //! Without Stripe there are statements and nothing else. With it, what Stripe is to have follows from the
-//! tenant's plan: [`Billing::wanted_changed`], called in the transaction of a change, enqueues the saga
+//! tenant's plan: `Billing::wanted_changed`, called in the transaction of a change, enqueues the saga
 //! (`sagas`) that brings it there. That is a saga of its own, so that Stripe being away holds up nobody's
 //! tenant. Use goes out through an outbox (`outbox`). What Stripe sends (`webhook`) is only a hint to look
 //! (`standing`). Why: docs/decisions/0017-billing-is-a-saga-of-its-own.md.

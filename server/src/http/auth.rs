@@ -41,7 +41,7 @@ async fn caller(app: &App, request: &mut Request) -> Result<Caller, Error> {
     app.tokens.caller(&secret).await
 }
 
-/// Only [`admit`] knows who calls: a route that does not stand behind it lets nobody in.
+/// Only `admit` knows who calls: a route that does not stand behind it lets nobody in.
 impl FromRequestParts<App> for Caller {
     type Rejection = Error;
 

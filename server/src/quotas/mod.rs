@@ -1,9 +1,9 @@
 //! Quotas: a tenant's limits, and how much of each is used.
 //!
 //! A limit holds where what it limits is made, never because somebody looked first. What the database counts is
-//! taken in the statement that makes it ([`take`]); what a system counts is refused by the system, which
+//! taken in the statement that makes it (`take`); what a system counts is refused by the system, which
 //! `tenant_update` has brought to the limit (docs/decisions/0015). Limits and plans change in one way
-//! ([`change`]): looked at beside what is used, written down, and passed on to the systems.
+//! (`change`): looked at beside what is used, written down, and passed on to the systems.
 
 mod change;
 mod plans;

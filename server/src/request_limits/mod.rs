@@ -1,7 +1,7 @@
 //! How many requests a token, and a tenant, may make in a window of time, by all replicas together.
 //!
 //! Windows stand still: each begins at a whole minute of the database's clock, so that the replicas' own
-//! clocks do not matter. A replica takes from the window a few per cent of the limit at a time ([`lease`])
+//! clocks do not matter. A replica takes from the window a few per cent of the limit at a time (`lease`)
 //! and spends that by itself; what it has left when the window ends is lost. So all replicas together never
 //! let more through than the limit, each may leave a lease unspent, and the database is asked some tens of
 //! times in a window and not once a request. A limit too small to be divided is taken one by one.
