@@ -32,6 +32,9 @@ const CLAIMS: usize = 32;
 /// How long whoever claims one has it.
 const CLAIMED_FOR_S: f64 = 5.0 * 60.0;
 
+/// Before any day that there is a statement of.
+const FIRST_DAY: Date = time::macros::date!(0001 - 01 - 01);
+
 /// A statement that is due.
 #[derive(sqlx::FromRow)]
 struct Due {
@@ -296,10 +299,11 @@ pub(super) fn cursor_of(day: Date) -> Uuid {
     Uuid::from_u128(u128::try_from(day.to_julian_day()).unwrap_or(0))
 }
 
-/// The day of a cursor; of what never was one, a day after which everything is.
+/// The day of a cursor; of what never was one, a day after which everything is. Postgres knows no days as
+/// early as some that a number can stand for.
 pub(super) fn day_of(cursor: Uuid) -> Date {
-    let day = i32::try_from(cursor.as_u128()).ok();
-    day.and_then(|day| Date::from_julian_day(day).ok()).unwrap_or(Date::MIN)
+    let day = i32::try_from(cursor.as_u128()).ok().and_then(|day| Date::from_julian_day(day).ok());
+    day.filter(|day| *day >= FIRST_DAY).unwrap_or(FIRST_DAY)
 }
 
 impl Row {
@@ -326,6 +330,8 @@ mod tests {
         for day in [date!(2026 - 01 - 31), date!(2000 - 02 - 29)] {
             assert_eq!(day_of(cursor_of(day)), day);
         }
-        assert_eq!(day_of(Uuid::max()), Date::MIN);
+        for never_one in [Uuid::max(), Uuid::nil(), Uuid::from_u128(u128::MAX >> 100)] {
+            assert_eq!(day_of(never_one), FIRST_DAY);
+        }
     }
 }
