@@ -76,6 +76,28 @@ impl Plan {
     }
 }
 
+/// The plans that are billed by other meters than the first that is billed. Use is told to the meters of
+/// the plan that its tenant is on when it is told, which is later than it was used: were they others, a change of
+/// plan would bill old use by new meters.
+fn unlike_meters(plans: &BTreeMap<String, Plan>) -> Vec<String> {
+    let meters = |stripe: &StripePrices| -> BTreeMap<String, (String, String)> {
+        let named = |(dimension, meter): (&String, &StripeMeter)| {
+            (dimension.clone(), (meter.event_name.clone(), meter.meter_id.clone()))
+        };
+        stripe.meters.iter().map(named).collect()
+    };
+    let mut billed = plans.values().filter_map(|plan| Some((&plan.name, meters(plan.stripe.as_ref()?))));
+    let Some((first, expected)) = billed.next() else { return Vec::new() };
+    let unlike = billed.filter(|(_, found)| *found != expected);
+    let told = unlike.map(|(name, _)| {
+        format!(
+            "plans: `{name}` is billed by other meters than `{first}`; give both the same `event_name` and `meter_id` \
+             for the same dimensions, and prices of their own, of which one may be zero"
+        )
+    });
+    told.collect()
+}
+
 /// Every plan, by name. Every plan has a limit for every dimension.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plans(BTreeMap<String, Plan>);
@@ -95,6 +117,7 @@ impl Plans {
                 faults.push(format!("plans: the name `{name}` is empty or used twice"));
             }
         }
+        faults.extend(unlike_meters(&by_name));
         if by_name.is_empty() {
             faults.push("plans: there must be at least one".to_owned());
         }
@@ -170,5 +193,33 @@ mod tests {
         let shipped = Plans::shipped();
         assert_eq!(Plans::new(shipped.iter().cloned().collect()), Ok(shipped));
         assert_eq!(SHIPPED.len(), DIMENSIONS.len());
+    }
+
+    #[test]
+    fn plans_that_are_billed_are_billed_by_the_same_meters() {
+        let sold = |name: &str, dimensions: &[&str], event: &str| {
+            let meter = |dimension: &&str| {
+                let (event_name, meter_id) = (event.to_owned(), "mtr_1".to_owned());
+                (
+                    (*dimension).to_owned(),
+                    StripeMeter { event_name, meter_id, price: format!("price_{name}") },
+                )
+            };
+            let meters = dimensions.iter().map(meter).collect();
+            let stripe = Some(StripePrices { price: "price_1".to_owned(), meters });
+            Plan { stripe, ..Plans::shipped().get(name).unwrap().clone() }
+        };
+        let (runs, deploys) = ("pipeline_runs_per_month", "deploys_per_month");
+        let free = Plans::shipped().get("free").unwrap().clone();
+        let team = sold("team", &[runs], "runs");
+        assert!(Plans::new(vec![free, team.clone(), sold("enterprise", &[runs], "runs")]).is_ok());
+        for unlike in [
+            sold("enterprise", &[runs, deploys], "runs"),
+            sold("enterprise", &[], "runs"),
+            sold("enterprise", &[runs], "others"),
+        ] {
+            let faults = Plans::new(vec![team.clone(), unlike]).unwrap_err();
+            assert!(faults[0].contains("other meters"), "{faults:?}");
+        }
     }
 }

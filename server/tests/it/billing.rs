@@ -16,7 +16,7 @@ async fn a_tenant_has_what_its_plan_says_and_when_it_is_gone_nothing() {
     assert_eq!(customers[0]["id"], shown.customer.unwrap());
     assert_eq!(customers[0]["email"], "it@test.example");
     assert_eq!(customers[0]["metadata"]["integraci_tenant"], tenant.to_string());
-    assert_eq!(prices(&world.live()[0]), ["price_pipeline_runs", "price_team"]);
+    assert_eq!(prices(&world.live()[0]), ["price_deploys", "price_pipeline_runs", "price_team"]);
     assert_eq!((shown.status.as_deref(), shown.price.as_deref()), (Some("active"), Some("price_team")));
 
     world.change_plan(tenant, "enterprise").await;

@@ -45,7 +45,7 @@ pub(crate) struct World {
     runner: Option<JoinHandle<()>>,
 }
 
-/// The shipped plans, of which team and enterprise cost.
+/// The shipped plans, of which team and enterprise cost, by the same meters.
 pub(crate) fn plans() -> Plans {
     let shipped = Plans::shipped();
     let priced = shipped.iter().map(|plan| {
@@ -56,8 +56,7 @@ pub(crate) fn plans() -> Plans {
         };
         let prices = |meters| StripePrices { price: format!("price_{}", plan.name), meters };
         let stripe = match plan.name.as_str() {
-            "team" => Some(prices(BTreeMap::from([meter(RUNS, RUNS_EVENT)]))),
-            "enterprise" => {
+            "team" | "enterprise" => {
                 Some(prices(BTreeMap::from([meter(RUNS, RUNS_EVENT), meter("deploys_per_month", "deploys")])))
             }
             _ => None,
